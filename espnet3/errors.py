@@ -1,0 +1,137 @@
+"""Exceptions raised by espnet3.
+
+::
+
+    Espnet3Error
+    ├─ ConfigError(ValueError)             a value in YAML, a flag or an argument is wrong
+    │   ├─ UnknownKeyError                 a key that nothing reads
+    │   ├─ SettingError(AssertionError)    a combination of settings that cannot work
+    │   └─ MissingConfigError(RuntimeError)  a required section, key or file is absent
+    ├─ StageError(RuntimeError)            a stage cannot start
+    ├─ DataError(ValueError)               a data set, split or utterance is unusable
+    ├─ ModelOutputError(TypeError)         a model returned something unreadable
+    ├─ ParallelError(RuntimeError)         a worker failed
+    ├─ BundleError(RuntimeError)           a packed model is incomplete or damaged
+    ├─ WeightsError(RuntimeError)          a weight file does not fit the model
+    ├─ UntrustedCodeError(ValueError)      a bundle wants to run code that nobody allowed
+    │   ├─ UntrustedTargetError
+    │   └─ UnsafeCheckpointError
+    └─ MissingDependencyError(ImportError, RuntimeError)  an optional package is absent
+
+Each class also derives from the built-in exception that a caller would expect, so
+``except ValueError`` keeps working. A message says what is wrong (with the value), where
+(key and file, or utterance) and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_UNSET: Any = object()
+
+
+class Espnet3Error(Exception):
+    """Base of every exception that espnet3 raises on purpose."""
+
+
+class ConfigError(Espnet3Error, ValueError):
+    """A configured value is wrong.
+
+    Args:
+        message: What is wrong, in one sentence.
+        key: Dotted configuration key, for example ``dataloader.train.batch_size``.
+        file: YAML file that holds the key.
+        line: Line of the key in ``file``, counted from 1.
+        value: The offending value; shown with ``repr`` when given.
+        hint: What to do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        file: str | Path | None = None,
+        line: int | None = None,
+        value: Any = _UNSET,
+        hint: str | None = None,
+    ) -> None:
+        self.key = key
+        self.file = file
+        self.line = line
+        self.hint = hint
+        self.value = None if value is _UNSET else value
+        place = ":".join(str(part) for part in (file, line) if part is not None)
+        setting = key or ""
+        if key and value is not _UNSET:
+            setting = f"{key} = {value!r}"
+        head = ": ".join(part for part in (place, setting, message) if part)
+        super().__init__(f"{head}\n  {hint}" if hint else head)
+
+
+class UnknownKeyError(ConfigError):
+    """A key in a section that the framework owns is not one that anything reads."""
+
+
+class SettingError(ConfigError, AssertionError):
+    """Settings contradict each other or lie outside their range."""
+
+
+class MissingConfigError(ConfigError, RuntimeError):
+    """A section, key or file that this stage needs is absent."""
+
+
+class StageError(Espnet3Error, RuntimeError):
+    """A stage cannot start, for example because its slot is empty or its lock is held."""
+
+
+class DataError(Espnet3Error, ValueError):
+    """A corpus, manifest, split or utterance cannot be used."""
+
+
+class ModelOutputError(Espnet3Error, TypeError):
+    """A model returned something that the framework cannot interpret."""
+
+
+class ParallelError(Espnet3Error, RuntimeError):
+    """Work on another process or machine failed."""
+
+
+class BundleError(Espnet3Error, RuntimeError):
+    """A packed model is incomplete, damaged or of an unknown format."""
+
+
+class WeightsError(Espnet3Error, RuntimeError):
+    """A weight file cannot be read or does not fit the model."""
+
+
+class UntrustedCodeError(Espnet3Error, ValueError):
+    """A bundle asks for code to run that its user has not allowed."""
+
+
+class UntrustedTargetError(UntrustedCodeError):
+    """A ``_target_`` or function path of an untrusted bundle is not on the allow-list."""
+
+
+class UnsafeCheckpointError(UntrustedCodeError):
+    """A checkpoint of an untrusted bundle can only be read by running code."""
+
+
+class MissingDependencyError(Espnet3Error, ImportError, RuntimeError):
+    """An optional package is needed for what was asked and is not installed."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
+    """Return a hint that names the closest candidates, or ``None`` when nothing is close.
+
+    Example:
+        >>> did_you_mean("batch_sise", ["batch_size", "shuffle"])
+        'did you mean "batch_size"?'
+    """
+    close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=2, cutoff=0.6)
+    if not close:
+        return None
+    return "did you mean " + " or ".join(f'"{c}"' for c in close) + "?"

@@ -1,0 +1,1 @@
+"""Ground floor: configuration, stages, logging, paths and small file formats."""

@@ -1,0 +1,160 @@
+"""The single place where text becomes code.
+
+Every dotted path of a configuration (``_target_``, ``output_fn``, ``task``, …) goes through
+:func:`import_object`. A loader of foreign bundles installs a :class:`TargetPolicy` with
+:func:`use_target_policy`; while it is active each path is checked before its module is imported
+and each object is checked before it is returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
+
+from espnet3.errors import ConfigError, MissingDependencyError, did_you_mean
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+TRUSTED_TARGETS: set[str] = set()
+"""``module.qualname`` of our own objects that an untrusted bundle may name."""
+
+
+class TargetPolicy(Protocol):
+    """Decides which dotted paths may become code."""
+
+    def check_path(self, path: str, *, key: str | None) -> None:
+        """Raise unless the module part of ``path`` may be imported."""
+
+    def check_object(self, obj: Any, path: str, *, key: str | None) -> None:
+        """Raise unless ``obj``, found under ``path``, may be called."""
+
+
+_policy: ContextVar[TargetPolicy | None] = ContextVar("espnet3_target_policy", default=None)
+
+
+@contextlib.contextmanager
+def use_target_policy(policy: TargetPolicy | None) -> Iterator[None]:
+    """Apply ``policy`` to every dotted path resolved inside the block."""
+    token = _policy.set(policy)
+    try:
+        yield
+    finally:
+        _policy.reset(token)
+
+
+def active_target_policy() -> TargetPolicy | None:
+    """Return the policy of the innermost :func:`use_target_policy` block, if any."""
+    return _policy.get()
+
+
+def trusted_target(obj: T) -> T:
+    """Mark a class or function as safe to be named by a bundle that nobody vouches for.
+
+    Its constructor or body must not import, download, unpickle or execute what its arguments say.
+    """
+    TRUSTED_TARGETS.add(f"{obj.__module__}.{obj.__qualname__}")
+    return obj
+
+
+def import_object(path: str, *, key: str | None = None, file: str | Path | None = None) -> Any:
+    """Import the object that a dotted path names.
+
+    Args:
+        path: ``package.module.attribute``; nested attributes are allowed.
+        key: Configuration key that holds ``path``, for messages.
+        file: YAML file that holds the key, for messages.
+
+    Returns:
+        The module, class, function or value.
+
+    Raises:
+        ConfigError: If ``path`` is malformed, or its module or attribute does not exist.
+        UntrustedTargetError: If an active policy refuses it.
+
+    Example:
+        >>> import_object("pathlib.PurePosixPath").__name__
+        'PurePosixPath'
+    """
+    if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
+        raise ConfigError("is not a dotted import path", key=key, file=file, value=path)
+    policy = _policy.get()
+    if policy is not None:
+        policy.check_path(path, key=key)
+    module, rest = _import_longest_module(path, key=key, file=file)
+    obj: Any = module
+    for name in rest:
+        if not hasattr(obj, name):
+            raise _missing_attribute(path, obj, name, key=key, file=file)
+        obj = getattr(obj, name)
+    if policy is not None:
+        policy.check_object(obj, path, key=key)
+    return obj
+
+
+def _import_longest_module(
+    path: str, *, key: str | None, file: str | Path | None
+) -> tuple[ModuleType, list[str]]:
+    """Import the longest importable prefix; return it with the attribute names left over."""
+    parts = path.split(".")
+    for cut in range(len(parts), 0, -1):
+        name = ".".join(parts[:cut])
+        try:
+            return importlib.import_module(name), parts[cut:]
+        except ModuleNotFoundError as error:
+            # Only "this very module does not exist" means: try a shorter prefix. A missing
+            # import inside an existing module is the user's real problem and must surface.
+            if error.name is None or not (name + ".").startswith(error.name + "."):
+                raise
+    raise ConfigError(
+        f"no module named {parts[0]!r}",
+        key=key,
+        file=file,
+        value=path,
+        hint="check the spelling, and that the recipe directory or package is importable",
+    )
+
+
+def _missing_attribute(
+    path: str, owner: Any, name: str, *, key: str | None, file: str | Path | None
+) -> ConfigError:
+    found = getattr(owner, "__name__", type(owner).__name__)
+    public = sorted(n for n in dir(owner) if not n.startswith("_"))
+    hint = did_you_mean(name, public) or "it has: " + (", ".join(public[:12]) or "nothing public")
+    return ConfigError(
+        f"{found} was found, but it has no attribute {name!r}",
+        key=key,
+        file=file,
+        value=path,
+        hint=hint,
+    )
+
+
+def is_available(package: str) -> bool:
+    """Tell whether a top-level package is installed, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require_package(package: str, *, extra: str, feature: str) -> ModuleType:
+    """Import an optional package or say which extra provides it.
+
+    Args:
+        package: Import name.
+        extra: Name of our extra that installs it.
+        feature: What the user asked for, for the message.
+
+    Raises:
+        MissingDependencyError: If the package cannot be imported.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{feature} needs the package {package!r}, which cannot be imported ({error})\n"
+            f'  install it with: pip install "espnet3[{extra}]"'
+        ) from error

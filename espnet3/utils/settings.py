@@ -1,0 +1,206 @@
+"""Turn a configuration section into a frozen dataclass, once, at the edge of a stage.
+
+A settings class is a frozen, keyword-only dataclass; each field is one key. Supported field
+types: ``bool``, ``int``, ``float``, ``str``, ``Path``, ``Literal[...]``, ``tuple[T, ...]``, fixed
+tuples, ``list[T]``, ``dict[str, T]``, nested settings classes, unions of these with ``None``, and
+``Any`` for payloads that go on to :func:`~espnet3.utils.config_utils.instantiate_config`. One field
+may be declared with :func:`rest` to collect keys that are passed through to a library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from espnet3.errors import ConfigError, MissingConfigError, UnknownKeyError, did_you_mean
+from espnet3.utils.config_utils import to_plain
+
+S = TypeVar("S")
+
+_REST = "espnet3_rest"
+
+
+def rest(doc: str = "") -> Any:
+    """Declare the field that takes all keys without a field of their own."""
+    return dataclasses.field(default_factory=dict, metadata={_REST: True, "doc": doc})
+
+
+def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | None = None) -> S:
+    """Read a section into a settings dataclass.
+
+    Args:
+        section: Mapping, ``DictConfig`` or ``None`` (all defaults). Never modified.
+        cls: Settings class to build.
+        key: Dotted key of the section, for messages; ``""`` for the root of a file.
+        file: YAML file that holds the section, for messages.
+
+    Raises:
+        UnknownKeyError: If the section has a key that ``cls`` lacks.
+        MissingConfigError: If a key without a default is absent.
+        ConfigError: If a value has the wrong type, or ``cls.__post_init__`` refuses it.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+        ... class Loader:
+        ...     batch_size: int = 1
+        >>> parse_settings({"batch_size": 8}, Loader, key="dataloader.train").batch_size
+        8
+    """
+    plain = to_plain(section)
+    if plain is None:
+        plain = {}
+    if not isinstance(plain, Mapping):
+        raise ConfigError("must be a mapping", key=key, file=file, value=plain)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = _read_values(plain, fields, typing.get_type_hints(cls), key, file)
+    for name, field in fields.items():
+        if name not in values and _has_no_default(field):
+            raise MissingConfigError("must be set", key=_join(key, name), file=file)
+    try:
+        return cls(**values)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error), key=key, file=file) from error
+
+
+def _read_values(
+    plain: Mapping[Any, Any],
+    fields: Mapping[str, dataclasses.Field[Any]],
+    hints: Mapping[str, Any],
+    key: str,
+    file: str | Path | None,
+) -> dict[str, Any]:
+    rest_name = next((name for name, f in fields.items() if f.metadata.get(_REST)), None)
+    values: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    for name, value in plain.items():
+        if name in fields and name != rest_name:
+            values[name] = convert(value, hints[name], key=_join(key, name), file=file)
+        elif rest_name is not None:
+            extra[str(name)] = value
+        else:
+            raise _unknown(key, str(name), fields, file)
+    if rest_name is not None:
+        values[rest_name] = extra
+    return values
+
+
+def convert(value: Any, expected: Any, *, key: str, file: str | Path | None = None) -> Any:
+    """Check one value against a type annotation and return it in that type.
+
+    Raises:
+        ConfigError: If the value does not fit; the message says what was expected.
+    """
+    if expected is Any:
+        return value
+    origin = typing.get_origin(expected)
+    if origin in (Union, types.UnionType):
+        return _convert_union(value, expected, key, file)
+    if origin is Literal:
+        return _convert_literal(value, typing.get_args(expected), key, file)
+    if origin in (tuple, list):
+        return _convert_sequence(value, expected, key, file)
+    if origin in (dict, Mapping) or expected is dict:
+        return _convert_mapping(value, expected, key, file)
+    if dataclasses.is_dataclass(expected):
+        return parse_settings(value, typing.cast(type[Any], expected), key=key, file=file)
+    return _convert_scalar(value, expected, key, file)
+
+
+def _convert_scalar(value: Any, expected: Any, key: str, file: str | Path | None) -> Any:
+    if expected is Path and isinstance(value, str | Path):
+        return Path(value)
+    # bool is an int in Python, but `batch_size: true` is a mistake.
+    if expected is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if expected is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if expected in (str, bool) and isinstance(value, expected):
+        return value
+    name = getattr(expected, "__name__", str(expected))
+    raise ConfigError(
+        f"expected {name}, got {type(value).__name__}", key=key, file=file, value=value
+    )
+
+
+def _convert_union(value: Any, expected: Any, key: str, file: str | Path | None) -> Any:
+    options = typing.get_args(expected)
+    if value is None and type(None) in options:
+        return None
+    failures: list[ConfigError] = []
+    for option in options:
+        if option is type(None):
+            continue
+        try:
+            return convert(value, option, key=key, file=file)
+        except ConfigError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    wanted = " or ".join("null" if o is type(None) else _type_name(o) for o in options)
+    raise ConfigError(f"expected {wanted}", key=key, file=file, value=value)
+
+
+def _convert_literal(
+    value: Any, choices: tuple[Any, ...], key: str, file: str | Path | None
+) -> Any:
+    if value in choices and type(value) in {type(c) for c in choices}:
+        return value
+    hint = did_you_mean(str(value), map(str, choices))
+    names = ", ".join(map(str, choices))
+    raise ConfigError(f"must be one of {names}", key=key, file=file, value=value, hint=hint)
+
+
+def _convert_sequence(value: Any, expected: Any, key: str, file: str | Path | None) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ConfigError("must be a list", key=key, file=file, value=value)
+    origin, args = typing.get_origin(expected), typing.get_args(expected)
+    if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
+        if len(value) != len(args):
+            raise ConfigError(f"must have {len(args)} items", key=key, file=file, value=value)
+        item_types: list[Any] = list(args)
+    else:
+        item_types = [args[0]] * len(value)
+    items = [
+        convert(item, kind, key=f"{key}[{i}]", file=file)
+        for i, (item, kind) in enumerate(zip(value, item_types, strict=True))
+    ]
+    return tuple(items) if origin is tuple else items
+
+
+def _convert_mapping(value: Any, expected: Any, key: str, file: str | Path | None) -> Any:
+    if not isinstance(value, Mapping):
+        raise ConfigError("must be a mapping", key=key, file=file, value=value)
+    args = typing.get_args(expected)
+    kind = args[1] if args else Any
+    return {str(k): convert(v, kind, key=_join(key, str(k)), file=file) for k, v in value.items()}
+
+
+def _type_name(expected: Any) -> str:
+    return (
+        str(getattr(expected, "__name__", expected))
+        if typing.get_origin(expected) is None
+        else str(expected)
+    )
+
+
+def _unknown(
+    key: str, name: str, fields: Mapping[str, Any], file: str | Path | None
+) -> UnknownKeyError:
+    hint = did_you_mean(name, fields) or "valid keys: " + ", ".join(sorted(fields))
+    return UnknownKeyError(
+        "is not a key that anything reads", key=_join(key, name), file=file, hint=hint
+    )
+
+
+def _has_no_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
