@@ -1,0 +1,60 @@
+# Task verbs. Each target does its own set-up: a fresh clone needs only Python 3.11 or newer and pip.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(abspath $(BIN))/python
+WORKERS ?= 2
+DIGITS := egs3/mini_digits/asr
+CONFIGS := --training_config conf/training.yaml --inference_config conf/inference.yaml \
+	--metrics_config conf/metrics.yaml --publication_config conf/publication.yaml
+
+.PHONY: help setup quickstart test check lint type docs bench clean
+
+help:
+	@echo "make quickstart  train, score and pack a speech recogniser (a few minutes, no download of data)"
+	@echo "make test        run the test suite"
+	@echo "make check       lint, types, import contracts, spelling, documentation"
+	@echo "make setup lint type docs bench clean   the parts"
+
+setup: $(VENV)/.dev
+
+# The stamps are written last, so an interrupted installation is repeated.
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "espnet3 needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created constraints.txt pyproject.toml
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits,dev,docs]"
+	@touch $@
+
+quickstart: $(VENV)/.runtime
+	cd $(DIGITS) && $(RUN) run.py $(CONFIGS) --stages create_dataset train_tokenizer collect_stats \
+		train infer measure pack_model report
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest -n $(WORKERS)
+
+check: lint type docs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+type: $(VENV)/.dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/b*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) docs/_build build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
