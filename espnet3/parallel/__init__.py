@@ -1,0 +1,1 @@
+"""Where work runs: providers equip a process, runners map work over indices."""
