@@ -1,0 +1,1 @@
+"""Reusable parts of recipes: data, text, layers, optimizers, training, metrics, inference."""

@@ -1,0 +1,1 @@
+"""Workflows: the base system and one package per task."""

@@ -1,0 +1,1 @@
+"""Speech recognition: system, models, decoding, recogniser, tokenizers and metrics."""
