@@ -9,6 +9,7 @@
     │   └─ MissingConfigError(RuntimeError)  a required section, key or file is absent
     ├─ StageError(RuntimeError)            a stage cannot start
     ├─ DataError(ValueError)               a data set, split or utterance is unusable
+    │   └─ ScpError(AssertionError)        an SCP file is absent, damaged or does not match another
     ├─ ModelOutputError(TypeError)         a model returned something unreadable
     ├─ ParallelError(RuntimeError)         a worker failed
     ├─ BundleError(RuntimeError)           a packed model is incomplete or damaged
@@ -90,6 +91,10 @@ class StageError(Espnet3Error, RuntimeError):
 
 class DataError(Espnet3Error, ValueError):
     """A corpus, manifest, split or utterance cannot be used."""
+
+
+class ScpError(DataError, AssertionError):
+    """An SCP file is absent or damaged, or its ids are not those of another one."""
 
 
 class ModelOutputError(Espnet3Error, TypeError):
