@@ -1,0 +1,79 @@
+"""Where each stage logs: dotted references, folders and file names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf.errors import OmegaConfBaseException
+
+from espnet3.utils.device_utils import process_rank
+from espnet3.utils.logging_utils import set_stage_log_handler
+from espnet3.utils.stage_ranks import distributed_stages
+
+
+def lookup(root: Any, reference: str) -> Any:
+    """Follow a dotted path through attributes and mappings.
+
+    Returns:
+        The value; ``None`` when any step is absent, mandatory but missing, or cannot be resolved.
+
+    Example:
+        >>> lookup({"a": {"b": 1}}, "a.b"), lookup({"a": None}, "a.b.c")
+        (1, None)
+    """
+    node = root
+    for name in reference.split("."):
+        try:
+            node = node.get(name) if hasattr(node, "get") else getattr(node, name, None)
+        except OmegaConfBaseException:
+            return None
+        if node is None:
+            return None
+    return node
+
+
+def resolve_log_dir(root: Any, reference: Any) -> Path | None:
+    """Turn a log reference into a folder.
+
+    Args:
+        root: Object at which dotted references start.
+        reference: Dotted path; a ``Path`` taken as it is; or a list or tuple of references, the
+            first of which that leads somewhere counts.
+
+    Returns:
+        The folder; ``None`` when the reference leads nowhere or has another type.
+    """
+    if isinstance(reference, Path):
+        return reference
+    if isinstance(reference, list | tuple):
+        folders = (resolve_log_dir(root, item) for item in reference)
+        return next((folder for folder in folders if folder is not None), None)
+    value = lookup(root, reference) if isinstance(reference, str) else None
+    return Path(value) if isinstance(value, str | Path) and str(value).strip() else None
+
+
+def log_dir_of(system: Any, stage: str) -> Path | None:
+    """Return the log folder of a stage, ``None`` for a system that wants no log files."""
+    folders: Mapping[str, Path | None] = getattr(system, "stage_log_dirs", None) or {}
+    return folders.get(stage) or folders.get("default")
+
+
+def open_stage_log(system: Any, stage: str, log: logging.Logger) -> Path | None:
+    """Open the log file of a stage, where this rank has one, and close the one before.
+
+    ``training_config.stage_log_mode`` decides for distributed stages: with ``rank0`` only rank 0
+    has a file, ``<stage>.log``; with ``per_rank`` each rank has ``<stage>_rank<r>.log``.
+    """
+    rank = process_rank()
+    configured = lookup(system, "training_config.stage_log_mode")
+    mode = "rank0" if configured is None else str(configured).lower()
+    filename: str | None = f"{stage}.log" if rank == 0 else None
+    if mode == "per_rank" and (rank > 0 or stage in distributed_stages(system)):
+        filename = f"{stage}_rank{rank}.log"
+    path = set_stage_log_handler(log_dir_of(system, stage) if filename else None, filename or "")
+    if mode not in ("rank0", "per_rank"):
+        log.error("Unknown stage_log_mode=%r; rank0 is used", configured)
+    return path

@@ -1,0 +1,63 @@
+"""Which configuration a stage needs, and where it logs: one table, data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SLOT_FILES: dict[str, str] = {
+    "training_config": "training.yaml",
+    "inference_config": "inference.yaml",
+    "metrics_config": "metrics.yaml",
+    "publication_config": "publication.yaml",
+    "demo_config": "demo.yaml",
+}
+"""Slot of a system, and the TEMPLATE file that holds its defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageEntry:
+    """What the framework knows about one stage."""
+
+    slots: tuple[str, ...] = ()
+    """Slots that must be filled before the stage can start."""
+    log_dir: str | None = None
+    """Dotted reference, from the system, to the folder of the stage log."""
+    uses_torch: bool = False
+    """Whether the stage loads torch anyway, so that its log may report on it."""
+
+
+STAGES: dict[str, StageEntry] = {
+    "create_dataset": StageEntry(slots=("training_config",), log_dir="training_config.data_dir"),
+    "train_tokenizer": StageEntry(
+        slots=("training_config",), log_dir="training_config.tokenizer.save_path"
+    ),
+    "collect_stats": StageEntry(
+        slots=("training_config",), log_dir="training_config.stats_dir", uses_torch=True
+    ),
+    "train": StageEntry(
+        slots=("training_config",), log_dir="training_config.exp_dir", uses_torch=True
+    ),
+    "infer": StageEntry(
+        slots=("inference_config",), log_dir="inference_config.inference_dir", uses_torch=True
+    ),
+    "measure": StageEntry(slots=("metrics_config",), log_dir="metrics_config.inference_dir"),
+    "pack_model": StageEntry(
+        slots=("training_config", "publication_config"), log_dir="training_config.exp_dir"
+    ),
+    "upload_model": StageEntry(slots=("publication_config",), log_dir="training_config.exp_dir"),
+    "pack_demo": StageEntry(slots=("demo_config",)),
+    "upload_demo": StageEntry(slots=("demo_config",)),
+}
+
+UPLOAD_STAGES: tuple[str, ...] = ("upload_model", "upload_demo")
+"""Stages that publish. They run only when they are named, never through ``all``."""
+
+
+def stage_entry(stage: str) -> StageEntry:
+    """Return what is known about a stage; a recipe's own stage needs nothing and logs anywhere."""
+    return STAGES.get(stage, StageEntry())
+
+
+def flag_of(slot: str) -> str:
+    """Return the command-line flag that fills a slot."""
+    return f"--{slot}"

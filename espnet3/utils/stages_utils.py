@@ -1,0 +1,197 @@
+"""Select stages and run them, one log file each."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.device_utils import process_rank
+from espnet3.utils.env_report import FILE_ONLY
+from espnet3.utils.logging_utils import log_stage, log_stage_metadata, set_stage_log_handler
+from espnet3.utils.stage_logs import log_dir_of, open_stage_log
+from espnet3.utils.stage_ranks import published_stage, runs_on_this_rank
+from espnet3.utils.stage_report import StageReport
+from espnet3.utils.stage_table import UPLOAD_STAGES
+
+logger = logging.getLogger(__name__)
+
+_dry_run: ContextVar[bool] = ContextVar("espnet3_dry_run", default=False)
+
+
+class UnknownStageError(ConfigError):
+    """A stage was requested that the recipe's list does not have."""
+
+
+def resolve_stages(requested: Sequence[str], stages: Sequence[str]) -> list[str]:
+    """Put requested stages into the order of the stage list.
+
+    Args:
+        requested: Stage names in any order; ``all`` stands for the whole list without the stages
+            that publish, which run only when they are named.
+        stages: The recipe's stages in the order in which they run.
+
+    Raises:
+        UnknownStageError: If a name is not in ``stages``; also a ``ValueError``.
+
+    Example:
+        >>> resolve_stages(["infer", "train", "train"], ["train", "infer", "measure"])
+        ['train', 'infer']
+    """
+    unknown = [name for name in dict.fromkeys(requested) if name not in stages and name != "all"]
+    if unknown:
+        raise UnknownStageError(
+            f"unknown stage(s): {', '.join(unknown)}",
+            key="--stages",
+            hint="\n  ".join(
+                [*filter(None, (did_you_mean(n, stages) for n in unknown))]
+                + [f"known stages: {', '.join(stages)}"]
+            ),
+        )
+    if "all" not in requested:
+        return [stage for stage in stages if stage in requested]
+    left_out = [s for s in stages if s in UPLOAD_STAGES and s not in requested]
+    if left_out:
+        logger.info("not run, because publishing needs its stage's name: %s", ", ".join(left_out))
+    return [stage for stage in stages if stage not in left_out]
+
+
+@contextlib.contextmanager
+def dry_run_scope(active: bool) -> Iterator[None]:
+    """Tell the systems built inside the block whether they must leave the disk alone."""
+    token = _dry_run.set(active)
+    try:
+        yield
+    finally:
+        _dry_run.reset(token)
+
+
+def is_dry_run() -> bool:
+    """Tell whether the innermost :func:`dry_run_scope` block is a dry run."""
+    return _dry_run.get()
+
+
+def run_stages(
+    system: Any,
+    stages_to_run: Sequence[str],
+    args: Any = None,
+    log: logging.Logger | None = None,
+) -> None:
+    """Call stage methods of a system in the order given.
+
+    Every stage is checked before the first one runs. Each stage writes its own log, with the
+    traceback if it fails; the stages after a failed one do not run.
+
+    Args:
+        system: Object with one zero-argument method per stage and, if it wants log files, a
+            mapping ``stage_log_dirs`` from stage (or ``default``) to folder.
+        stages_to_run: Names of the stages.
+        args: Parsed command line; ``dry_run``, ``write_requirements`` and the configuration paths
+            are read where they exist.
+        log: Logger for the progress lines.
+
+    Raises:
+        AttributeError: If the system lacks a stage.
+        TypeError: If a stage cannot be called without arguments.
+        Exception: What a stage raises, unchanged.
+
+    Example:
+        >>> class Greeting:
+        ...     stage_log_dirs = {"default": None}
+        ...     def greet(self):
+        ...         print("hello")
+        >>> run_stages(Greeting(), ["greet"])
+        hello
+    """
+    log = log or logger
+    methods = {stage: _stage_method(system, stage) for stage in stages_to_run}
+    if getattr(args, "dry_run", False):
+        for stage in stages_to_run:
+            folder = log_dir_of(system, stage)
+            log.info("[DRY RUN] would run stage: %s (log folder: %s)", stage, folder)
+        return
+    reports: list[StageReport] = []
+    try:
+        for stage in stages_to_run:
+            if runs_on_this_rank(system, stage, log):
+                _run_stage(system, stage, methods[stage], args, log, reports)
+    finally:
+        if reports:
+            log.info("stages:\n%s", _summary(reports, stages_to_run))
+
+
+def _stage_method(system: Any, stage: str) -> Callable[[], Any]:
+    method = getattr(system, stage, None)
+    if not callable(method):
+        known = [n for n in dir(type(system)) if not n.startswith("_")]
+        methods = [n for n in known if callable(getattr(type(system), n))]
+        raise AttributeError(
+            f"System has no stage method: {stage}\n"
+            f"  {type(system).__qualname__} has: {', '.join(methods)}"
+        )
+    try:
+        inspect.signature(method).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"Stage '{stage}' does not accept CLI arguments, but {type(system).__qualname__}."
+            f"{stage} asks for some ({error}); put all settings in the YAML config"
+        ) from None
+    except ValueError:  # a builtin without a readable signature
+        pass
+    return method  # type: ignore[no-any-return]
+
+
+def _run_stage(
+    system: Any,
+    stage: str,
+    method: Callable[[], Any],
+    args: Any,
+    log: logging.Logger,
+    reports: list[StageReport],
+) -> None:
+    with log_stage(stage), published_stage(stage):
+        log_path = open_stage_log(system, stage, log)
+        report = StageReport(stage, system, log_path if process_rank() == 0 else None)
+        reports.append(report)
+        try:
+            log_stage_metadata(log, system, args, stage=stage)
+            report.start()
+            log.info("=== [START] stage: %s ===", stage)
+            method()
+            report.finish("done")
+            log.info("=== [DONE] stage: %s (%.1fs) ===", stage, report.seconds)
+        except BaseException as error:
+            _report_failure(report, error, log)
+            raise
+        finally:
+            set_stage_log_handler(None, "")
+
+
+def _report_failure(report: StageReport, error: BaseException, log: logging.Logger) -> None:
+    interrupted = isinstance(error, KeyboardInterrupt)
+    report.finish("interrupted" if interrupted else "failed", error)
+    if interrupted:
+        log.error("stage %s was interrupted after %.1fs", report.stage, report.seconds)
+        return
+    # The console shows the error once, when it leaves the program; the file keeps the traceback.
+    log.error(
+        "stage %s failed after %.1fs", report.stage, report.seconds, exc_info=error, extra=FILE_ONLY
+    )
+    if report.log_path is not None:
+        error.add_note(f"stage {report.stage} failed; traceback in {report.log_path}")
+
+
+def _summary(reports: Sequence[StageReport], stages_to_run: Sequence[str]) -> str:
+    """Table of stages with status, duration and log file."""
+    width = max(len("stage"), *map(len, stages_to_run))
+    rows = [f"  {'stage':{width}}  {'status':11}  {'seconds':>8}  log"]
+    for report in reports:
+        log = report.log_path or "-"
+        rows.append(f"  {report.stage:{width}}  {report.status:11}  {report.seconds:8.1f}  {log}")
+    ran = {report.stage for report in reports}
+    rows += [f"  {s:{width}}  {'not run':11}  {'-':>8}  -" for s in stages_to_run if s not in ran]
+    return "\n".join(rows)
