@@ -1,0 +1,29 @@
+"""Keep the root logger of one test away from the next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from espnet3.utils.device_utils import RANK_VARIABLES
+from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
+
+
+@pytest.fixture
+def clean_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
+    """Give the test a root logger without handlers and restore everything afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    factory = logging.getLogRecordFactory()
+    root.handlers[:] = []
+    for name in (*RANK_VARIABLES, RUNNING_STAGE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    yield root
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.setLogRecordFactory(factory)
+    logging.captureWarnings(False)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet3.utils.redaction import redact_argument, redact_config, redact_environment, redact_text
+
+
+@pytest.mark.parametrize(
+    "name", ["HF_TOKEN", "WANDB_API_KEY", "MY_SECRET", "DB_PASSWORD", "SLURM_JWT", "AWS_CREDENTIAL"]
+)
+def test_secret_environment_variables_are_masked(name):
+    assert redact_environment(name, "value") == "***"
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MONKEYPATCH", "TOKENIZERS_PARALLELISM"])
+def test_other_environment_variables_are_kept(name):
+    assert redact_environment(name, "value") == "value"
+
+
+def test_settings_that_only_sound_like_secrets_survive():
+    config = {"input_key": "speech", "unk_token": "<unk>", "token_list": ["a", "b"], "key": 3}
+    assert redact_config(config) == config
+
+
+def test_access_tokens_in_a_configuration_are_masked():
+    config = {"hub": {"hf_token": "hf_abcdefghijklmnop1234"}, "wandb": [{"password": "x"}]}
+    assert redact_config(config) == {"hub": {"hf_token": "***"}, "wandb": [{"password": "***"}]}
+
+
+def test_a_secret_on_the_command_line_is_masked():
+    assert redact_argument("publication.hub.password=abc") == "publication.hub.password=***"
+    assert redact_argument("training.trainer.max_epochs=3") == "training.trainer.max_epochs=3"
+
+
+def test_urls_lose_their_user():
+    assert redact_text("at https://me:pw@host/x and ssh://h/y") == "at https://host/x and ssh://h/y"
+
+
+@given(st.recursive(st.integers() | st.booleans() | st.none(), st.lists))
+def test_values_without_text_are_never_changed(value):
+    assert redact_config({"secret": value}) == {"secret": value}

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+from argparse import Namespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from espnet3.utils.logging_utils import configure_logging
+from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
+from espnet3.utils.stages_utils import dry_run_scope, is_dry_run, resolve_stages, run_stages
+
+pytestmark = pytest.mark.usefixtures("clean_logging")
+STAGES = ["prepare", "train", "infer", "upload_model", "upload_demo"]
+
+
+class Toy:
+    """Two stages that say hello, each in a folder of its own."""
+
+    def __init__(self, root):
+        self.stage_log_dirs = {"default": root / "default", "train": root / "train"}
+        self.calls = []
+
+    def prepare(self):
+        self.calls.append("prepare")
+        logging.getLogger("toy").info("preparing")
+
+    def train(self):
+        self.calls.append("train")
+        logging.getLogger("toy").info("training")
+
+    def infer(self):
+        raise TypeError("unexpected keyword argument 'oops'")
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    def demanding(self, size):
+        self.calls.append(size)
+
+
+@pytest.fixture
+def toy(tmp_path):
+    configure_logging()
+    return Toy(tmp_path)
+
+
+@given(st.lists(st.sampled_from(STAGES), min_size=1))
+def test_resolved_stages_are_the_requested_ones_in_list_order(requested):
+    resolved = resolve_stages(requested, STAGES)
+    assert set(resolved) == set(requested)
+    assert resolved == sorted(resolved, key=STAGES.index)
+
+
+def test_all_leaves_publishing_out_and_says_so(caplog):
+    caplog.set_level(logging.INFO)
+    assert resolve_stages(["all"], STAGES) == ["prepare", "train", "infer"]
+    assert "publishing needs its stage's name: upload_model, upload_demo" in caplog.text
+
+
+def test_a_named_upload_runs_beside_all():
+    assert resolve_stages(["all", "upload_demo"], STAGES) == [*STAGES[:3], "upload_demo"]
+
+
+def test_an_unknown_stage_names_the_known_ones_and_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown stage\(s\): trian, x") as caught:
+        resolve_stages(["trian", "x", "train"], STAGES)
+    assert 'did you mean "train"?' in str(caught.value)
+    assert "known stages: prepare, train" in str(caught.value)
+
+
+def test_stages_run_in_the_order_given(toy):
+    run_stages(toy, ["train", "prepare"])
+    assert toy.calls == ["train", "prepare"]
+
+
+def test_each_stage_has_its_own_log_without_cross_talk(toy, tmp_path):
+    run_stages(toy, ["train", "prepare"])
+    logging.getLogger("toy").info("afterwards")
+    train = (tmp_path / "train" / "train.log").read_text()
+    prepare = (tmp_path / "default" / "prepare.log").read_text()
+    assert "[train] === [START] stage: train ===" in train
+    assert "training" in train
+    assert "preparing" not in train
+    assert "[prepare] === [DONE] stage: prepare (" in prepare
+    assert "training" not in prepare
+    assert "afterwards" not in train + prepare
+
+
+def test_a_stage_without_a_folder_writes_no_file(toy, tmp_path):
+    toy.stage_log_dirs = {"train": tmp_path / "train", "default": None}
+    run_stages(toy, ["train", "prepare"])
+    assert [path.name for path in tmp_path.rglob("*.log")] == ["train.log"]
+
+
+def test_a_missing_method_is_found_before_anything_runs(toy):
+    with pytest.raises(AttributeError, match="System has no stage method: export"):
+        run_stages(toy, ["prepare", "export"])
+    assert toy.calls == []
+
+
+def test_a_stage_with_required_arguments_is_refused_before_anything_runs(toy):
+    with pytest.raises(
+        TypeError, match="Stage 'demanding' does not accept CLI arguments"
+    ) as caught:
+        run_stages(toy, ["prepare", "demanding"])
+    assert "put all settings in the YAML config" in str(caught.value)
+    assert toy.calls == []
+
+
+def test_an_error_of_a_stage_arrives_unchanged_with_its_traceback_in_the_log(toy, tmp_path):
+    with pytest.raises(TypeError) as caught:
+        run_stages(toy, ["infer", "prepare"])
+    assert str(caught.value) == "unexpected keyword argument 'oops'"
+    assert any("infer.log" in note for note in caught.value.__notes__)
+    text = (tmp_path / "default" / "infer.log").read_text()
+    assert "stage infer failed after" in text
+    assert "Traceback (most recent call last)" in text
+    assert toy.calls == []
+
+
+def test_an_interrupt_is_logged_and_passed_on(toy, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(toy, ["interrupted"])
+    assert "was interrupted" in (tmp_path / "default" / "interrupted.log").read_text()
+    report = json.loads((tmp_path / "default" / "interrupted.run.json").read_text())
+    assert report["status"] == "interrupted"
+
+
+def test_the_summary_names_what_ran_and_what_did_not(toy, caplog):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(TypeError):
+        run_stages(toy, ["prepare", "infer", "train"])
+    rows = [line.split()[:2] for line in caplog.records[-1].getMessage().splitlines()[2:]]
+    assert rows == [["prepare", "done"], ["infer", "failed"], ["train", "not"]]
+
+
+def test_a_dry_run_touches_nothing(toy, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    run_stages(toy, ["prepare", "train"], args=Namespace(dry_run=True))
+    assert toy.calls == []
+    assert list(tmp_path.iterdir()) == []
+    assert "[DRY RUN] would run stage: train" in caplog.text
+    with pytest.raises(AttributeError):
+        run_stages(toy, ["nothing"], args=Namespace(dry_run=True))
+
+
+def test_the_dry_run_scope_ends_with_its_block():
+    with dry_run_scope(True):
+        assert is_dry_run()
+    assert not is_dry_run()
+
+
+def test_the_json_report_says_how_a_stage_ended(toy, tmp_path):
+    toy.training_config = OmegaConf.create({"seed": 7, "a": "${seed}"})
+    with pytest.raises(TypeError):
+        run_stages(toy, ["infer"])
+    report = json.loads((tmp_path / "default" / "infer.run.json").read_text())
+    assert report["status"] == "failed"
+    assert report["exception"]["type"] == "TypeError"
+    assert report["seed"] == 7
+    assert report["packages"]["omegaconf"]
+    snapshot = OmegaConf.load(tmp_path / "default" / "infer.training_config.yaml")
+    assert snapshot == {"seed": 7, "a": 7}
+
+
+def test_the_log_starts_with_command_environment_and_configs(toy, tmp_path):
+    toy.training_config = OmegaConf.create({"seed": 7})
+    toy.training_easy_config = {"password": "x", "size": 1}
+    toy.broken_config = OmegaConf.create({"a": "${nowhere}"})
+    run_stages(toy, ["prepare"])
+    text = (tmp_path / "default" / "prepare.log").read_text()
+    assert text.count("Command: ") == 1
+    assert text.count("Cluster env:") == 1
+    assert "Training config content:\nseed: 7" in text
+    assert "Training Easy config content:\npassword: '***'\nsize: 1" in text
+    assert "broken_config is logged unresolved" in text
+
+
+def test_the_stage_is_published_to_child_processes_while_it_runs(toy):
+    toy.train = lambda: toy.calls.append(os.environ[RUNNING_STAGE_VARIABLE])
+    run_stages(toy, ["train"])
+    assert toy.calls == ["train"]
+    assert RUNNING_STAGE_VARIABLE not in os.environ
+
+
+def test_a_child_rank_runs_exactly_the_stage_it_was_started_for(toy, monkeypatch, tmp_path):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv(RUNNING_STAGE_VARIABLE, "prepare")
+    run_stages(toy, ["prepare", "train"])
+    assert toy.calls == ["prepare"]
+    assert list(tmp_path.rglob("*.log")) == []
+
+
+def test_a_further_rank_runs_only_distributed_stages(toy, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    run_stages(toy, ["prepare", "train"])
+    assert toy.calls == ["train"]
+
+
+def test_a_rank_variable_that_is_no_number_is_ignored(toy, monkeypatch):
+    monkeypatch.setenv("RANK", "none")
+    run_stages(toy, ["prepare"])
+    assert toy.calls == ["prepare"]
+
+
+@pytest.mark.parametrize(("rank", "name"), [("0", "train_rank0.log"), ("2", "train_rank2.log")])
+def test_per_rank_logs_carry_the_rank(toy, monkeypatch, tmp_path, rank, name):
+    monkeypatch.setenv("RANK", rank)
+    toy.training_config = OmegaConf.create({"stage_log_mode": "PER_RANK"})
+    run_stages(toy, ["train"])
+    assert [path.name for path in tmp_path.rglob("*.log")] == [name]
+
+
+def test_an_unknown_log_mode_is_reported_and_rank0_used(toy, tmp_path):
+    toy.training_config = OmegaConf.create({"stage_log_mode": "all"})
+    run_stages(toy, ["train"])
+    text = (tmp_path / "train" / "train.log").read_text()
+    assert "Unknown stage_log_mode='all'" in text
