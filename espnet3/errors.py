@@ -9,8 +9,10 @@
     │   └─ MissingConfigError(RuntimeError)  a required section, key or file is absent
     ├─ StageError(RuntimeError)            a stage cannot start
     ├─ DataError(ValueError)               a data set, split or utterance is unusable
+    │   ├─ InputKeyError(KeyError)         a sample lacks a field that the model needs
     │   └─ ScpError(AssertionError)        an SCP file is absent, damaged or does not match another
     ├─ ModelOutputError(TypeError)         a model returned something unreadable
+    ├─ InferenceError(RuntimeError)        a test set cannot be decoded
     ├─ ParallelError(RuntimeError)         a worker failed
     ├─ BundleError(RuntimeError)           a packed model is incomplete or damaged
     ├─ WeightsError(RuntimeError)          a weight file does not fit the model
@@ -93,12 +95,23 @@ class DataError(Espnet3Error, ValueError):
     """A corpus, manifest, split or utterance cannot be used."""
 
 
+class InputKeyError(DataError, KeyError):
+    """A sample lacks a field that the model needs."""
+
+    # KeyError shows the repr of its message.
+    __str__ = Exception.__str__
+
+
 class ScpError(DataError, AssertionError):
     """An SCP file is absent or damaged, or its ids are not those of another one."""
 
 
 class ModelOutputError(Espnet3Error, TypeError):
     """A model returned something that the framework cannot interpret."""
+
+
+class InferenceError(Espnet3Error, RuntimeError):
+    """A test set cannot be decoded."""
 
 
 class ParallelError(Espnet3Error, RuntimeError):

@@ -1,0 +1,1 @@
+"""What the ``infer`` stage and ``InferenceSession`` share: devices, model construction, records."""

@@ -1,0 +1,163 @@
+"""Choose the device and build the model that inference calls."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from espnet3.components.inference.records import load_output_fn
+from espnet3.errors import ConfigError, InferenceError, MissingConfigError
+from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.import_utils import import_object
+
+logger = logging.getLogger(__name__)
+
+_working_directory_lock = threading.RLock()
+
+
+def resolve_device(config: Mapping[str, Any] | DictConfig) -> str:
+    """Return the device of a model.
+
+    The first that applies: ``config.device`` as it is; ``cpu`` without CUDA; ``cuda:<i>`` with the
+    index from ``config.device_index``, ``config.local_rank`` or the environment variable
+    ``LOCAL_RANK``; ``cuda:0``. An index counts the devices that this process sees.
+
+    Raises:
+        InferenceError: If the index is not that of a visible device.
+    """
+    device = config.get("device")
+    if device not in (None, ""):
+        return str(device)
+    if not torch.cuda.is_available():
+        return "cpu"
+    sources = {
+        "device_index": config.get("device_index"),
+        "local_rank": config.get("local_rank"),
+        "the environment variable LOCAL_RANK": os.environ.get("LOCAL_RANK"),
+    }
+    for name, value in sources.items():
+        if value not in (None, ""):
+            return f"cuda:{_visible_index(value, name)}"
+    return "cuda:0"
+
+
+def _visible_index(value: Any, name: str) -> int:
+    try:
+        index = int(value)
+    except ValueError as error:
+        raise ConfigError("is not the index of a device", key=name, value=value) from error
+    count = torch.cuda.device_count()
+    if not 0 <= index < count:
+        raise InferenceError(
+            f"{name} asks for CUDA device {index}, but this process sees {count} device(s)"
+        )
+    return index
+
+
+def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
+    """Build ``config.model`` on its device, in evaluation mode.
+
+    The target receives ``device=`` if its signature takes it; otherwise a ``torch.nn.Module`` is
+    moved. A ``device`` inside ``config.model`` counts when ``config.device`` is not set. With
+    ``config.recipe_dir``, relative paths inside files that the model reads start there.
+
+    Args:
+        config: Inference configuration: ``model``, and optionally ``recipe_dir``, ``device``,
+            ``device_index``, ``local_rank``.
+
+    Raises:
+        MissingConfigError: If ``config.model`` is not set.
+        UntrustedTargetError: If the active policy refuses a target.
+        InferenceError: If the device does not exist.
+    """
+    model_config = to_plain(config.get("model"))
+    if not isinstance(model_config, dict) or "_target_" not in model_config:
+        raise MissingConfigError("must be set to a mapping with `_target_`", key="model")
+    device = str(model_config.get("device") or "") if not config.get("device") else ""
+    device = device or resolve_device(config)
+    logger.info(
+        "Building model: target=%s device=%s CUDA_VISIBLE_DEVICES=%s gpus=%d",
+        model_config["_target_"],
+        device,
+        os.environ.get("CUDA_VISIBLE_DEVICES", "unset"),
+        torch.cuda.device_count(),
+    )
+    with _recipe_directory(config.get("recipe_dir"), model_config) as located:
+        model = _instantiate(located, device)
+        if located is not model_config:
+            _make_file_attributes_absolute(model)
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    return model
+
+
+def _instantiate(model_config: dict[str, Any], device: str) -> Any:
+    target = import_object(model_config["_target_"], key="model._target_")
+    if _takes_device(target):
+        return instantiate_config(model_config, key="model", device=device)
+    model = instantiate_config({k: v for k, v in model_config.items() if k != "device"})
+    return model.to(device) if isinstance(model, torch.nn.Module) else model
+
+
+def _takes_device(target: Any) -> bool:
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return True
+    return "device" in parameters or any(
+        p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()
+    )
+
+
+@contextlib.contextmanager
+def _recipe_directory(recipe_dir: Any, model_config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Work in ``recipe_dir``; yield the configuration with its own paths made absolute."""
+    root = Path(str(recipe_dir or ".")).resolve()
+    if root == Path.cwd() or not root.is_dir():
+        yield model_config
+        return
+    located = _locate(model_config, root)
+    # The working directory belongs to the whole process: one builder at a time.
+    with _working_directory_lock, contextlib.chdir(root):
+        yield located
+
+
+def _locate(node: Any, root: Path) -> Any:
+    """Make existing paths absolute: those below ``root`` first, then those from here."""
+    if isinstance(node, dict):
+        return {k: v if k == "_target_" else _locate(v, root) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_locate(item, root) for item in node]
+    if isinstance(node, str) and not Path(node).is_absolute():
+        for path in (root / node, Path.cwd() / node):
+            # A word such as "src" may be the name of a folder by accident.
+            if _is_file(path) or ("/" in node and path.is_dir()):
+                return str(path)
+    return node
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # Too long for a path: an ordinary text.
+        return False
+
+
+def _make_file_attributes_absolute(model: Any) -> None:
+    """Keep files that the model opens later reachable from any working directory."""
+    for name, value in list(vars(model).items()) if hasattr(model, "__dict__") else []:
+        if isinstance(value, str | Path) and _is_file(Path(value)):
+            setattr(model, name, type(value)(Path(value).absolute()))
+
+
+__all__ = ["build_model", "load_output_fn", "resolve_device"]
