@@ -7,6 +7,7 @@
     │   ├─ UnknownKeyError                 a key that nothing reads
     │   ├─ SettingError(AssertionError)    a combination of settings that cannot work
     │   └─ MissingConfigError(RuntimeError)  a required section, key or file is absent
+    │       └─ MissingFileError(FileNotFoundError)  a configuration file is absent
     ├─ StageError(RuntimeError)            a stage cannot start
     ├─ DataError(ValueError)               a data set, split or utterance is unusable
     │   ├─ InputKeyError(KeyError)         a sample lacks a field that the model needs
@@ -31,7 +32,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 _UNSET: Any = object()
 
@@ -62,17 +63,33 @@ class ConfigError(Espnet3Error, ValueError):
         value: Any = _UNSET,
         hint: str | None = None,
     ) -> None:
-        self.key = key
-        self.file = file
-        self.line = line
-        self.hint = hint
-        self.value = None if value is _UNSET else value
         place = ":".join(str(part) for part in (file, line) if part is not None)
         setting = key or ""
         if key and value is not _UNSET:
             setting = f"{key} = {value!r}"
         head = ": ".join(part for part in (place, setting, message) if part)
-        super().__init__(f"{head}\n  {hint}" if hint else head)
+        text = f"{head}\n  {hint}" if hint else head
+        super().__init__(text)
+        # Set here, because some of the built-in parents of subclasses set them too.
+        self.args = (text,)
+        self.message = message
+        self.key = key
+        self.file = file
+        self.line = line
+        self.hint = hint
+        self.value = None if value is _UNSET else value
+        self._value = value
+
+    def at(self, file: str | Path, line: int | None, *, hint: str | None = None) -> Self:
+        """Return the same error with the place where the key was written."""
+        return type(self)(
+            self.message,
+            key=self.key,
+            file=file,
+            line=line,
+            value=self._value,
+            hint=self.hint or hint,
+        )
 
 
 class UnknownKeyError(ConfigError):
@@ -85,6 +102,10 @@ class SettingError(ConfigError, AssertionError):
 
 class MissingConfigError(ConfigError, RuntimeError):
     """A section, key or file that this stage needs is absent."""
+
+
+class MissingFileError(MissingConfigError, FileNotFoundError):
+    """A file that a flag or a configuration names does not exist."""
 
 
 class StageError(Espnet3Error, RuntimeError):

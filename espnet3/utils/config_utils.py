@@ -1,123 +1,196 @@
-"""Load, merge and instantiate configurations.
+"""Load and merge configurations.
 
-``instantiate_config`` is the one gate through which configuration becomes objects, and the only
-caller of Hydra in the package.
+Everything about configuration that recipes and systems use can be imported from here.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping
+import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from espnet3.errors import ConfigError, MissingConfigError
-from espnet3.utils.import_utils import active_target_policy, import_object
+from espnet3.errors import ConfigError, MissingFileError, did_you_mean
+from espnet3.utils.config_layers import Layer, compose, finish, merge, walk
+from espnet3.utils.config_resolution import resolve_config
+from espnet3.utils.config_sources import attach_sources, find_references, get_sources, locate
+from espnet3.utils.import_utils import active_target_policy
+from espnet3.utils.instantiate import instantiate_config, iter_targets, to_plain
+from espnet3.utils.resolvers import OMEGACONF_ESPNET3_RESOLVER, load_line, register_resolvers
+from espnet3.utils.types import PathLike
+
+_SLOT_FILES = ("training", "inference", "metrics", "publication", "demo")
+
+register_resolvers()
 
 
-def instantiate_config(
-    node: Mapping[str, Any] | DictConfig,
-    /,
-    *args: Any,
-    key: str | None = None,
-    file: str | Path | None = None,
-    recursive: bool = True,
-    **kwargs: Any,
-) -> Any:
-    """Build the object that a ``_target_`` mapping describes.
-
-    Nested ``_target_`` mappings are built first. Positional and keyword arguments given here are
-    passed on as they are and win over the mapping; they never travel through OmegaConf, so large
-    Python objects cost nothing.
+def load_config_with_defaults(path: PathLike, resolve: bool = True) -> DictConfig:
+    """Load a YAML file together with the files in its ``defaults`` list.
 
     Args:
-        node: Mapping with ``_target_`` and the arguments of the target.
-        *args: Positional arguments of the outermost target.
-        key: Dotted key of ``node``, for messages.
-        file: YAML file that holds ``node``, for messages.
-        recursive: Build nested ``_target_`` mappings; with ``False`` they arrive as plain dicts.
-        **kwargs: Keyword arguments of the outermost target.
-
-    Returns:
-        What the target returns; with ``_partial_: true`` a callable that still waits for arguments.
+        path: YAML file.
+        resolve: Replace interpolations by their values; with ``False`` none is evaluated.
 
     Raises:
-        MissingConfigError: If ``node`` has no ``_target_``.
-        ConfigError: If a target cannot be imported.
-        UntrustedTargetError: If the active policy refuses a target.
-        Exception: What the target raises, unchanged, with a note that names the key.
-
-    Example:
-        >>> instantiate_config({"_target_": "fractions.Fraction", "numerator": 3}, denominator=4)
-        Fraction(3, 4)
+        MissingFileError: If the file or an include does not exist.
+        ConfigError: If a file is malformed; also a ``yaml.YAMLError`` for a syntax error.
+        InterpolationResolutionError: If an interpolation cannot be resolved.
     """
-    plain = to_plain(node)
-    if not isinstance(plain, dict) or "_target_" not in plain:
-        raise MissingConfigError(
-            "needs a `_target_` that names a class or function", key=key, file=file
-        )
-    for target_key, target in iter_targets(plain, key or ""):
-        import_object(target, key=target_key, file=file)
-        if not recursive:
-            break
-    with _note_key(key, str(plain["_target_"])):
-        factory = _partial_factory(plain, recursive=recursive)
-        if plain.get("_partial_", False):
-            return functools.partial(factory, *args, **kwargs)
-        return factory(*args, **kwargs)
+    return _build(compose(path), path, resolve)
 
 
-def to_plain(node: Any) -> Any:
-    """Return OmegaConf nodes as plain, resolved containers; other values unchanged."""
-    if isinstance(node, DictConfig | ListConfig):
-        return OmegaConf.to_container(node, resolve=True)
-    return node
+def load_default_config(config_name: str, default_package: str) -> DictConfig:
+    """Load ``<package>/conf/<config_name>``, composed but unresolved.
+
+    Raises:
+        ModuleNotFoundError: If the package cannot be found.
+        MissingFileError: If it has no such file.
+    """
+    path = _package_config(config_name, default_package)
+    return _build(compose(path), path, resolve=False)
 
 
-def iter_targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield ``(dotted key, path)`` of every ``_target_`` in plain containers, outermost first."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield (f"{key}._target_" if key else "_target_"), node["_target_"]
-        for name, child in node.items():
-            yield from iter_targets(child, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list | tuple):
-        for index, child in enumerate(node):
-            yield from iter_targets(child, f"{key}[{index}]")
+def load_and_merge_config(
+    config_path: PathLike | None,
+    config_name: str,
+    default_package: str | None = None,
+    resolve: bool = True,
+) -> DictConfig | None:
+    """Load a YAML file over the defaults of its template.
 
+    Args:
+        config_path: YAML file of the recipe; ``None`` returns ``None``.
+        config_name: File name of the defaults, for example ``training.yaml``.
+        default_package: Package whose ``conf`` folder has the defaults; by default
+            ``egs3.TEMPLATE.<task>``, with the task taken from a path such as
+            ``egs3/<recipe>/<task>/conf/training.yaml``.
+        resolve: Replace interpolations by their values; with ``False`` none is evaluated.
 
-def _partial_factory(plain: dict[str, Any], *, recursive: bool) -> Callable[..., Any]:
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
-    request = {
-        **plain,
-        "_partial_": True,
-        "_convert_": plain.get("_convert_", "all"),
-        "_recursive_": recursive and plain.get("_recursive_", True),
-    }
-    try:
-        factory: Callable[..., Any] = instantiate(request)
-    except InstantiationException as error:
-        # Hydra wraps what a nested target raised; callers want the original type.
-        raise (error.__cause__ or error) from None
-    return factory
-
-
-class _note_key:  # noqa: N801 - reads as a statement
-    """Attach the configuration key to whatever is raised inside the block."""
-
-    def __init__(self, key: str | None, target: str) -> None:
-        self._text = f"while building {key or 'a config node'} (_target_: {target})"
-
-    def __enter__(self) -> None:
+    Raises:
+        ConfigError: If the package is not given and cannot be inferred, or a file is malformed.
+        ModuleNotFoundError: If the package cannot be found.
+        MissingFileError: If a file does not exist.
+        InterpolationResolutionError: If an interpolation cannot be resolved.
+    """
+    if config_path is None:
         return None
+    package = default_package or infer_default_package(config_path)
+    if package is None:
+        raise ConfigError(
+            "default_package is required when it cannot be inferred from a path like "
+            "egs3/<recipe>/<task>/conf/<file>.yaml",
+            file=str(config_path),
+        )
+    name = Path(config_path).stem
+    default = compose(_package_config(config_name, package), self_name=name)
+    return _build(merge(default, compose(config_path, self_name=name)), config_path, resolve)
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ConfigError):
-            error.add_note(self._text)
+
+def infer_default_package(path: PathLike) -> str | None:
+    """Return ``egs3.TEMPLATE.<task>`` for a file in a recipe's ``conf`` folder, else ``None``."""
+    # Links are not followed: the recipe that names the file counts, not where it is stored.
+    parts = Path(os.path.abspath(path)).parts[:-1]  # noqa: PTH100
+    for start in reversed([i for i, part in enumerate(parts) if part == "egs3"]):
+        below = parts[start + 1 :]
+        if "conf" in below and below.index("conf") >= 2:
+            return f"egs3.TEMPLATE.{below[below.index('conf') - 1]}"
+    return None
 
 
-__all__ = ["active_target_policy", "instantiate_config", "iter_targets", "to_plain"]
+def load_yaml_value(path: PathLike, key: str | None = None) -> Any:
+    """Return a value of a YAML file as plain containers, with its own interpolations resolved.
+
+    A file in a recipe's ``conf`` folder that is named after a slot (``training*.yaml``, …) gets the
+    defaults of its template.
+
+    Raises:
+        ConfigError: If the file has no such key.
+    """
+    config = _load_for_lookup(Path(path))
+    if key is None:
+        return to_plain(config)
+    absent = object()
+    value = OmegaConf.select(config, key, default=absent)
+    if value is absent:
+        hint = did_you_mean(key, (name.replace("[", ".") for name, _ in walk(config)))
+        raise ConfigError("there is no such key", key=key, file=str(path), hint=hint)
+    return to_plain(value)
+
+
+def _load_for_lookup(path: Path) -> DictConfig:
+    package = infer_default_package(path)
+    slot = next((name for name in _SLOT_FILES if path.stem.startswith(name)), None)
+    if package and slot and importlib.util.find_spec("egs3"):
+        config = load_and_merge_config(path, f"{slot}.yaml", package, resolve=False)
+        if config is not None:
+            return config
+    return load_config_with_defaults(path, resolve=False)
+
+
+def _package_config(config_name: str, package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    folders = spec.submodule_search_locations or []
+    for folder in folders:
+        path = Path(folder) / "conf" / config_name
+        if path.is_file():
+            return path
+    raise MissingFileError(f"package {package} has no conf/{config_name}")
+
+
+def _build(layer: Layer, path: PathLike, resolve: bool) -> DictConfig:
+    layer = finish(layer)
+    config = _create(layer)
+    attach_sources(
+        config,
+        file=str(path),
+        positions=layer.positions,
+        references=find_references(layer.content),
+    )
+    if resolve:
+        resolve_config(config)
+    return config
+
+
+def _create(layer: Layer) -> DictConfig:
+    try:
+        return OmegaConf.create(layer.content)
+    except OmegaConfBaseException as error:
+        # OmegaConf checks the grammar of interpolations here, but does not know the file.
+        for key, value in walk(layer.content):
+            if isinstance(value, dict | list):
+                continue
+            try:
+                OmegaConf.create({"value": value})
+            except OmegaConfBaseException as cause:
+                place = layer.positions[key]
+                raise ConfigError(
+                    str(cause).partition("\n")[0],
+                    key=key,
+                    file=place.file,
+                    line=place.line,
+                    value=value,
+                ) from error
+        raise
+
+
+__all__ = [
+    "OMEGACONF_ESPNET3_RESOLVER",
+    "active_target_policy",
+    "get_sources",
+    "infer_default_package",
+    "instantiate_config",
+    "iter_targets",
+    "load_and_merge_config",
+    "load_config_with_defaults",
+    "load_default_config",
+    "load_line",
+    "load_yaml_value",
+    "locate",
+    "resolve_config",
+    "to_plain",
+]

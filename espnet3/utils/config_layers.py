@@ -1,0 +1,275 @@
+"""Compose YAML files into one tree of plain containers, without touching interpolations.
+
+A layer is what one file, with its ``defaults`` list, says. Layers are merged key by key; a node
+under ``override <key>`` replaces what it would be merged into.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from espnet3.errors import ConfigError, MissingFileError
+from espnet3.utils.resolvers import bind_self_name, make_paths_absolute
+from espnet3.utils.types import PathLike
+from espnet3.utils.yaml_source import SourcePosition, read_yaml
+
+logger = logging.getLogger(__name__)
+
+_MISSING = "???"
+_OVERRIDE = re.compile(r"override (?P<name>\S.*)")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a YAML file says: raw values, and where each key stands."""
+
+    content: dict[Any, Any] = field(default_factory=dict)
+    positions: dict[str, SourcePosition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A node written as ``override <key>:``."""
+
+    value: Any
+
+
+def compose(path: PathLike, self_name: str | None = None) -> Layer:
+    """Read a YAML file and everything in its ``defaults`` lists.
+
+    Args:
+        path: YAML file.
+        self_name: What ``${self_name:}`` stands for; by default each file's own stem.
+
+    Raises:
+        MissingFileError: If the file or an include does not exist.
+        ConfigError: If a file is not a mapping, its ``defaults`` is malformed, includes form a
+            cycle, or ``x`` and ``override x`` stand side by side.
+    """
+    return _compose(Path(path), self_name, ())
+
+
+def merge(base: Layer, over: Layer) -> Layer:
+    """Lay ``over`` on top of ``base``; neither is changed."""
+    positions = {**base.positions, **over.positions}
+    content = _merge_mappings(base.content, over.content, "", base, positions)
+    return Layer(content, positions)
+
+
+def finish(layer: Layer) -> Layer:
+    """Drop override marks, add ``_convert_: all`` to targets, forget positions of lost keys."""
+    content = add_convert(_unwrap(layer.content))
+    present = {path for path, _ in walk(content)}
+    return Layer(content, {k: p for k, p in layer.positions.items() if k in present})
+
+
+def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ``(dotted path, value)`` of every node below ``value``, parents first."""
+    items: list[tuple[Any, Any]] = []
+    if isinstance(value, Mapping):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))
+    for name, child in items:
+        child_path = f"{path}.{name}" if path else str(name)
+        yield child_path, child
+        yield from walk(child, child_path)
+
+
+def add_convert(value: Any) -> Any:
+    """Return a copy where each mapping with ``_target_`` has ``_convert_``, by default ``all``."""
+    if isinstance(value, list):
+        return [add_convert(child) for child in value]
+    if not isinstance(value, dict):
+        return value
+    copy = {key: add_convert(child) for key, child in value.items()}
+    if "_target_" in copy:
+        copy.setdefault("_convert_", "all")
+    return copy
+
+
+def _compose(path: Path, self_name: str | None, chain: tuple[Path, ...]) -> Layer:
+    here = path.resolve()
+    if here in chain:
+        names = " -> ".join(str(p) for p in (*chain, here))
+        raise ConfigError(f"includes form a cycle: {names}", key="defaults", file=chain[-1])
+    document = read_yaml(path)
+    content = {} if document.value is None else document.value
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"the file must hold a mapping, not a {type(content).__name__}", file=path
+        )
+    entries = content.get("defaults", [])
+    content = {key: value for key, value in content.items() if key != "defaults"}
+    content = make_paths_absolute(content, here.parent)
+    content = bind_self_name(content, self_name or path.stem)
+    positions = {_plain_path(key): position for key, position in document.positions.items()}
+    own = Layer(_mark_overrides(content, "", path), positions)
+    result = Layer()
+    for include in _includes(entries, path, here.parent):
+        if include is None:
+            layer = own
+        else:
+            key, file = include
+            layer = _place(_include(file, path, self_name, (*chain, here)), key)
+        result = merge(result, layer)
+    return result
+
+
+def _include(file: Path, parent: Path, self_name: str | None, chain: tuple[Path, ...]) -> Layer:
+    if not file.exists():
+        raise MissingFileError(
+            f"includes {file}, which does not exist", key="defaults", file=parent
+        )
+    return _compose(file, self_name, chain)
+
+
+def _includes(entries: Any, file: Path, folder: Path) -> Iterator[tuple[str | None, Path] | None]:
+    """Yield ``(key or None, file)`` for each include and ``None`` for the file's own content."""
+    if not isinstance(entries, list):
+        raise ConfigError("must be a list", key="defaults", file=file, value=entries)
+    has_self = False
+    for entry in entries:
+        if entry == "_self_":
+            has_self = True
+            yield None
+        elif isinstance(entry, str) and entry.strip():
+            yield None, _include_path(entry, entry, file, folder)
+        elif isinstance(entry, dict):
+            yield from _keyed_includes(entry, file, folder)
+        else:
+            raise ConfigError(
+                "an entry must be a file name or `key: file name`",
+                key="defaults",
+                file=file,
+                value=entry,
+            )
+    if not has_self:
+        yield None
+
+
+def _keyed_includes(entry: dict[Any, Any], file: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    for key, name in entry.items():
+        if name is None:
+            continue
+        if not isinstance(name, str):
+            raise ConfigError("must be a file name", key=f"defaults.{key}", file=file, value=name)
+        yield str(key), _include_path(name if "/" in name else f"{key}/{name}", name, file, folder)
+
+
+def _include_path(name: str, entry: str, file: Path, folder: Path) -> Path:
+    path = folder / name
+    if path.suffix == ".yaml":
+        return path
+    with_suffix = path.with_name(f"{path.name}.yaml")
+    if path.suffix and not with_suffix.exists():
+        raise ConfigError(
+            f"has the suffix {path.suffix!r}, but only .yaml files can be included",
+            key="defaults",
+            file=file,
+            value=entry,
+        )
+    return with_suffix
+
+
+def _place(layer: Layer, key: str | None) -> Layer:
+    """Put the content of an include under a key."""
+    if key is None:
+        return layer
+    positions = {f"{key}.{path}": position for path, position in layer.positions.items()}
+    return Layer({key: layer.content}, positions)
+
+
+def _mark_overrides(value: Any, path: str, file: Path) -> Any:
+    if isinstance(value, list):
+        return [_mark_overrides(child, f"{path}[{i}]", file) for i, child in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    marked: dict[Any, Any] = {}
+    for key, child in value.items():
+        match = _OVERRIDE.fullmatch(key) if isinstance(key, str) else None
+        name = match["name"] if match else key
+        child_path = f"{path}.{name}" if path else str(name)
+        if name in marked:
+            raise ConfigError(
+                f"`{name}` and `override {name}` stand in one mapping",
+                key=child_path,
+                file=file,
+                hint="keep one of them",
+            )
+        child = _mark_overrides(child, child_path, file)
+        marked[name] = Replacement(child) if match else child
+    return marked
+
+
+def _plain_path(path: str) -> str:
+    return re.sub(r"(^|\.)override (?=\S)", r"\1", path)
+
+
+def _merge_mappings(
+    base: dict[Any, Any],
+    over: dict[Any, Any],
+    path: str,
+    origin: Layer,
+    positions: dict[str, SourcePosition],
+) -> dict[Any, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        child_path = f"{path}.{key}" if path else str(key)
+        if key in base:
+            merged[key] = _merge_values(base[key], value, child_path, origin, positions)
+        else:
+            merged[key] = value
+    _warn_kept_arguments(base, over, path, positions)
+    return merged
+
+
+def _merge_values(
+    base: Any, over: Any, path: str, origin: Layer, positions: dict[str, SourcePosition]
+) -> Any:
+    if isinstance(over, Replacement):
+        return over
+    if isinstance(base, Replacement):
+        return Replacement(_merge_values(base.value, over, path, origin, positions))
+    if isinstance(over, str) and over == _MISSING:
+        if path in origin.positions:
+            positions[path] = origin.positions[path]
+        return base
+    if isinstance(base, dict) and isinstance(over, dict):
+        return _merge_mappings(base, over, path, origin, positions)
+    return over
+
+
+def _warn_kept_arguments(
+    base: dict[Any, Any], over: dict[Any, Any], path: str, positions: dict[str, SourcePosition]
+) -> None:
+    """Say which arguments of the old class a changed ``_target_`` inherits."""
+    old, new = base.get("_target_"), over.get("_target_")
+    kept = [str(k) for k in base if k not in over and not str(k).startswith("_")]
+    if old is None or new is None or old == new or not kept:
+        return
+    position = positions.get(f"{path}._target_" if path else "_target_")
+    logger.warning(
+        "%s%s: _target_ changes from %s to %s and inherits %s; write `override %s:` to drop them",
+        f"{position.file}:{position.line}: " if position else "",
+        path,
+        old,
+        new,
+        ", ".join(kept),
+        path.rpartition(".")[2],
+    )
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, Replacement):
+        return _unwrap(value.value)
+    if isinstance(value, dict):
+        return {key: _unwrap(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_unwrap(child) for child in value]
+    return value
