@@ -1,0 +1,126 @@
+"""Audio files: reading, resampling and headers.
+
+Formats are those of libsndfile: WAV, FLAC, Ogg, MP3, PCM SPHERE (AN4) and more.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from espnet3.errors import DataError
+from espnet3.utils.types import Hz, PathLike
+
+
+class AudioError(DataError, RuntimeError):
+    """An audio file cannot be used."""
+
+
+class AudioInfo(NamedTuple):
+    """What the header of an audio file says."""
+
+    num_samples: int
+    sample_rate: Hz
+    num_channels: int
+
+
+def load(
+    path_or_bytes: PathLike | bytes,
+    start: int | None = None,
+    stop: int | None = None,
+    target_sr: Hz | None = None,
+    channel: int | None = None,
+) -> tuple[np.ndarray, Hz]:
+    """Read audio as float32 in [-1, 1].
+
+    Args:
+        path_or_bytes: File, or the content of one.
+        start: First sample, at the rate of the file; only the range is decoded.
+        stop: Sample after the last one.
+        target_sr: Resample to this rate.
+        channel: Channel to keep of several.
+
+    Returns:
+        Samples, shape ``(S,)``, or ``(S, channels)`` if there are several and ``channel`` is
+        ``None``; and their sample rate.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        AudioError: If it is not readable as audio, or lacks the range or the channel.
+    """
+    import soundfile
+
+    name = _name(path_or_bytes)
+    try:
+        samples, rate = soundfile.read(
+            _open(path_or_bytes), start=start or 0, stop=stop, dtype="float32", always_2d=True
+        )
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise AudioError(f"{name}: cannot be read as audio: {error}") from error
+    samples = _pick_channel(samples, channel, name)
+    if target_sr is not None and target_sr != rate:
+        import soxr
+
+        samples, rate = soxr.resample(samples, rate, target_sr), target_sr
+    return np.ascontiguousarray(samples, dtype=np.float32), int(rate)
+
+
+def info(path_or_bytes: PathLike | bytes) -> AudioInfo:
+    """Read the header of an audio file.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        AudioError: If it is not readable as audio.
+    """
+    import soundfile
+
+    try:
+        header = soundfile.info(_open(path_or_bytes))
+    except (soundfile.LibsndfileError, ValueError) as error:
+        raise AudioError(f"{_name(path_or_bytes)}: cannot be read as audio: {error}") from error
+    return AudioInfo(int(header.frames), int(header.samplerate), int(header.channels))
+
+
+def write(path: PathLike, samples: np.ndarray, sample_rate: Hz) -> None:
+    """Write 16-bit audio atomically; the suffix of ``path`` chooses the format.
+
+    Args:
+        path: Target, for example ``x.wav`` or ``x.flac``.
+        samples: Float samples in [-1, 1] or int16, shape ``(S,)`` or ``(S, channels)``.
+        sample_rate: Samples per second.
+    """
+    import soundfile
+
+    from espnet3.utils.path_utils import atomic_path
+
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, samples, sample_rate, subtype="PCM_16")
+
+
+def _open(path_or_bytes: PathLike | bytes) -> Any:
+    if isinstance(path_or_bytes, bytes):
+        return io.BytesIO(path_or_bytes)
+    path = Path(path_or_bytes)
+    if not path.is_file():
+        raise FileNotFoundError(f"audio file {path} does not exist")
+    return path
+
+
+def _pick_channel(samples: np.ndarray, channel: int | None, name: str) -> np.ndarray:
+    count = samples.shape[1]
+    if count == 1 and channel in (None, 0):
+        return samples[:, 0]
+    if channel is None:
+        return samples
+    if not 0 <= channel < count:
+        raise AudioError(f"{name}: has no channel {channel}, it has {count}")
+    return samples[:, channel]
+
+
+def _name(path_or_bytes: PathLike | bytes) -> str:
+    if isinstance(path_or_bytes, bytes):
+        return f"{len(path_or_bytes)} bytes of audio"
+    return str(path_or_bytes)

@@ -1,0 +1,334 @@
+"""Wrappers that join data sets and apply their transforms and the preprocessor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+
+from espnet3.components.data.dataset_module import CarriesLocalModules
+from espnet3.components.data.sample_index import Place, SampleIndex, was_read
+from espnet3.components.data.sample_rng import sample_rng, takes_rng
+from espnet3.components.data.sharding import ShardedDataset, ShardingError, shard_attributes
+from espnet3.errors import DataError, SettingError
+
+__all__ = ["CombinedDataset", "DatasetWithTransform", "ShardedDataset", "do_nothing"]
+
+_MISSES = (KeyError, TypeError, ValueError, IndexError)
+
+
+class SampleError(DataError, RuntimeError):
+    """A sample cannot be read."""
+
+
+def do_nothing(*values: Any) -> Any:
+    """Return the argument; several arguments come back as a tuple."""
+    return values[0] if len(values) == 1 else values
+
+
+class _Step:
+    """A transform or preprocessor, called with what it can take."""
+
+    def __init__(self, function: Callable[..., Any] | None, name: str, wants_uid: bool) -> None:
+        if function is None:
+            function, wants_uid = do_nothing, False
+        self.function: Callable[..., Any] = function
+        if not callable(function):
+            raise SettingError("must be callable", key=name, value=function)
+        self.name = name
+        self.wants_uid = wants_uid
+        self.takes_rng = takes_rng(function)
+
+    def __call__(self, uid: str, sample: Any, rng_key: tuple[int, int] | None) -> Any:
+        arguments = (uid, sample) if self.wants_uid else (sample,)
+        if not self.takes_rng:
+            return self.function(*arguments)
+        return self.function(*arguments, rng=_make_rng(rng_key, uid))
+
+
+def _make_rng(rng_key: tuple[int, int] | None, uid: str) -> np.random.Generator:
+    if rng_key is not None:
+        return sample_rng(*rng_key, uid)
+    # Outside the native loader randomness follows torch's generator, which DataLoader seeds per
+    # worker and epoch.
+    return np.random.default_rng(int(torch.randint(2**62, ())))
+
+
+class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
+    """Several data sets, one after the other, each with its transform and the preprocessor.
+
+    An item is reached by its global position (also negative, also as a decimal string) or by its
+    utterance id. It is the processed sample, or ``(uid, sample)`` while ``use_espnet_collator`` is
+    true.
+
+    Args:
+        datasets: Data sets with ``__len__`` and ``__getitem__``.
+        transforms: One ``(transform, preprocessor)`` pair per data set; ``None`` is the identity.
+            A callable with a parameter ``rng`` receives a ``numpy.random.Generator``.
+        use_espnet_preprocessor: Call ``preprocessor(uid, sample)`` instead of
+            ``preprocessor(sample)``.
+        uid_key: Key of the raw sample that holds its id; ``None`` uses the position, or the data
+            set's own key where it is addressed by strings.
+        validate: Read the first sample of each data set and compare the keys of the samples.
+
+    Raises:
+        SettingError: If a transform is not callable, or samples have different keys.
+        ShardingError: If sharded and other data sets are mixed, or shards differ.
+        DataError: If two data sets share an utterance id.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[Any],
+        transforms: Sequence[tuple[Callable[..., Any] | None, Callable[..., Any] | None]],
+        use_espnet_preprocessor: bool = False,
+        *,
+        uid_key: str | None = None,
+        validate: bool = True,
+    ) -> None:
+        self.datasets = list(datasets)
+        self.transforms = [(_or_nothing(t), _or_nothing(p)) for t, p in transforms]
+        self.use_espnet_preprocessor = use_espnet_preprocessor
+        self.uid_key = uid_key
+        self._use_espnet_collator = False
+        self._steps = [
+            (_Step(t, "transform", False), _Step(p, "preprocessor", use_espnet_preprocessor))
+            for t, p in transforms
+        ]
+        if len(self._steps) != len(self.datasets):
+            raise SettingError(
+                f"needs one pair per dataset: {len(self._steps)} pairs,"
+                f" {len(self.datasets)} datasets",
+                key="transforms",
+            )
+        self.num_shards, self.world_shard_size = shard_attributes(self.datasets)
+        self._index = SampleIndex(self.datasets, uid_key=uid_key, validate=validate)
+        self.lengths = self._index.lengths
+        self.cumulative_lengths = self._index.ends
+        if validate:
+            self._check_sample_keys()
+        self._index.first_samples.clear()
+
+    @property
+    def use_espnet_collator(self) -> bool:
+        """Whether items are ``(uid, sample)`` pairs."""
+        return self._use_espnet_collator
+
+    @use_espnet_collator.setter
+    def use_espnet_collator(self, value: bool) -> None:
+        self._use_espnet_collator = bool(value)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.read(index)
+
+    def read(self, index: Any, rng_key: tuple[int, int] | None = None) -> Any:
+        """Return an item whose randomness is a function of ``rng_key`` and its id.
+
+        Args:
+            index: Position or utterance id.
+            rng_key: ``(seed, epoch)``; ``None`` draws from torch's global generator.
+
+        Raises:
+            IndexError: If a position is out of range.
+            DataError: If no data set knows an utterance id, or a sample cannot be read.
+        """
+        place = self._index.find(index)
+        if place is None:
+            place, raw = self._search(index)
+        else:
+            raw = self._read_raw(place)
+        uid = place.uid if self.uid_key is None else _uid_of(raw, self.uid_key, place)
+        sample = raw
+        for step in self._steps[place.member]:
+            try:
+                sample = step(uid, sample, rng_key)
+            except Exception as error:
+                error.add_note(f"in the {step.name} of utterance {uid!r}, {self._name(place)}")
+                raise
+        return (uid, sample) if self._use_espnet_collator else sample
+
+    def uid(self, index: int) -> str:
+        """Return the id of a position; reads the sample only if nothing lists the ids."""
+        place = self._index.find(index)
+        if place is None:
+            raise DataError(f"Utterance ID '{index}' not found in any dataset")
+        if self.uid_key is None:
+            return place.uid
+        listed = self._index.listed_uid(place)
+        return _uid_of(self._read_raw(place), self.uid_key, place) if listed is None else listed
+
+    def shard(self, idx: int) -> CombinedDataset:
+        """Return shard ``idx`` of every data set, with the same transforms and flags.
+
+        Raises:
+            ShardingError: If a data set has no shards.
+        """
+        if not all(callable(getattr(dataset, "shard", None)) for dataset in self.datasets):
+            raise ShardingError("a dataset without shard() cannot be sharded", key="dataset")
+        part = CombinedDataset(
+            [dataset.shard(idx) for dataset in self.datasets],
+            self.transforms,
+            self.use_espnet_preprocessor,
+            uid_key=self.uid_key,
+        )
+        part.num_shards, part.world_shard_size = self.num_shards, self.world_shard_size
+        part.use_espnet_collator = self.use_espnet_collator
+        return part
+
+    def get_text(self, index: Any) -> str:
+        """Return the transcript of an item without reading its audio.
+
+        Raises:
+            RuntimeError: If the data set has no ``get_text``.
+        """
+        place = self._index.find(index)
+        if place is None:
+            raise DataError(f"Utterance ID '{index}' not found in any dataset")
+        dataset = self.datasets[place.member]
+        if not callable(getattr(dataset, "get_text", None)):
+            raise RuntimeError(
+                f"{type(dataset).__name__} has no get_text; implement get_text(index) -> str in it"
+                " so that transcripts can be read without audio"
+            )
+        text: str = dataset.get_text(place.local)
+        return text
+
+    def __repr__(self) -> str:
+        parts = ", ".join(self.describe())
+        return (
+            f"CombinedDataset(len={len(self)}, use_espnet_preprocessor="
+            f"{self.use_espnet_preprocessor}, use_espnet_collator={self.use_espnet_collator},"
+            f" datasets=[{parts}])"
+        )
+
+    def describe(self) -> list[str]:
+        """Return one line per data set: class, length, transform and preprocessor."""
+        return [
+            describe_dataset(dataset, length, *pair)
+            for dataset, length, pair in zip(
+                self.datasets, self.lengths, self.transforms, strict=True
+            )
+        ]
+
+    def _read_raw(self, place: Place) -> Any:
+        try:
+            return self.datasets[place.member][place.local]
+        except Exception as error:
+            raise SampleError(
+                f"cannot read {self._name(place)}: {type(error).__name__}: {error}"
+            ) from error
+
+    def _search(self, uid: str) -> tuple[Place, Any]:
+        """Offer an unknown id to every data set that has not listed its keys."""
+        for member in self._index.integer_members():
+            try:
+                return Place(member, uid, uid), self.datasets[member][uid]
+            except _MISSES:
+                continue
+        hint = ""
+        if self.uid_key is not None:
+            hint = f"; to address samples by {self.uid_key}, give the dataset a keys() method"
+        raise DataError(f"Utterance ID '{uid}' not found in any dataset{hint}")
+
+    def _name(self, place: Place) -> str:
+        dataset = type(self.datasets[place.member]).__name__
+        return f"index {place.local!r} of dataset {place.member} ({dataset})"
+
+    def _check_sample_keys(self) -> None:
+        expected: tuple[int, set[Any]] | None = None
+        for number, raw in enumerate(self._index.first_samples):
+            if not was_read(raw):
+                continue
+            step = self._steps[number][0]
+            keys = set(step("", deepcopy(raw), (0, 0)).keys())
+            if expected is None:
+                expected = (number, keys)
+            elif keys != expected[1]:
+                raise SettingError(
+                    f"samples of dataset {number} have the keys {sorted(keys)}, those of dataset"
+                    f" {expected[0]} have {sorted(expected[1])}",
+                    key="dataset",
+                    hint="give one of the entries a `transform` that makes them equal",
+                )
+
+
+class DatasetWithTransform(CarriesLocalModules, torch.utils.data.Dataset[Any]):
+    """One data set with its transform and preprocessor; items are plain samples.
+
+    Args:
+        dataset: Data set with ``__len__`` and ``__getitem__``.
+        transform: Applied first; ``None`` is the identity.
+        preprocessor: Applied second; ``None`` is the identity.
+        use_espnet_preprocessor: Call ``preprocessor(uid, sample)``, where the id is the index as
+            a string.
+        uid_key: Key of the raw sample that holds its id instead.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[..., Any] | None,
+        preprocessor: Callable[..., Any] | None,
+        use_espnet_preprocessor: bool = False,
+        *,
+        uid_key: str | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.transform = _or_nothing(transform)
+        self.preprocessor = _or_nothing(preprocessor)
+        self.use_espnet_preprocessor = use_espnet_preprocessor
+        self.uid_key = uid_key
+        self._steps = (
+            _Step(transform, "transform", False),
+            _Step(preprocessor, "preprocessor", use_espnet_preprocessor),
+        )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        sample = self.dataset[index]
+        place = Place(0, index, str(index))
+        uid = place.uid if self.uid_key is None else _uid_of(sample, self.uid_key, place)
+        for step in self._steps:
+            sample = step(uid, sample, (0, 0))
+        return sample
+
+    def __call__(self, index: Any) -> Any:
+        """Return ``self[index]``."""
+        return self[index]
+
+    def __repr__(self) -> str:
+        inner = describe_dataset(self.dataset, len(self), self.transform, self.preprocessor)
+        return f"DatasetWithTransform({inner})"
+
+
+def describe_dataset(dataset: Any, length: int, transform: Any, preprocessor: Any) -> str:
+    """Return one line about a data set, without touching a sample."""
+    return (
+        f"{type(dataset).__name__}(len={length}, transform={_callable_name(transform)},"
+        f" preprocessor={_callable_name(preprocessor)})"
+    )
+
+
+def _or_nothing(function: Callable[..., Any] | None) -> Callable[..., Any]:
+    return do_nothing if function is None else function
+
+
+def _callable_name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))
+
+
+def _uid_of(raw: Any, uid_key: str, place: Place) -> str:
+    if uid_key not in raw:
+        raise DataError(
+            f"uid_key = {uid_key!r}: sample {place.local!r} of dataset {place.member} has no such"
+            f" key (it has: {', '.join(map(str, raw))})"
+        )
+    return str(raw[uid_key])
