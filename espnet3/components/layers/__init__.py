@@ -1,0 +1,18 @@
+"""Building blocks of neural networks."""
+
+from __future__ import annotations
+
+from espnet3.components.layers.conformer import ConformerEncoder
+from espnet3.components.layers.ctc import CTCHead
+from espnet3.components.layers.frontend import LogMelFrontend
+from espnet3.components.layers.normalize import GlobalMVN, UtteranceMVN
+from espnet3.components.layers.specaug import SpecAug
+
+__all__ = [
+    "CTCHead",
+    "ConformerEncoder",
+    "GlobalMVN",
+    "LogMelFrontend",
+    "SpecAug",
+    "UtteranceMVN",
+]

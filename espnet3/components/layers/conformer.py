@@ -1,0 +1,288 @@
+"""Conformer encoder."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from espnet3.components.layers.masks import length_mask
+from espnet3.components.layers.subsampling import ConvSubsampling
+from espnet3.errors import ConfigError
+from espnet3.utils.import_utils import trusted_target
+
+# Shapes: B batch, T frames, F features, D model dim, H heads, K head dim
+
+_ROPE_BASE = 10000.0
+
+
+@trusted_target
+class ConformerEncoder(nn.Module):
+    """Encode features with macaron Conformer blocks (Gulati et al. 2020), pre-norm.
+
+    Positions enter through rotary embeddings (Su et al. 2021) inside scaled dot-product attention;
+    the convolution is normalised with layer norm, so no statistics cross utterances. Padding
+    changes nothing: an utterance gives the same frames alone and inside a padded batch.
+
+    Args:
+        input_size: Features per frame F.
+        output_size: Model dimension D; ``attention_heads`` times an even number.
+        num_blocks: Number of blocks.
+        attention_heads: Attention heads H.
+        linear_units: Inner width of the feed-forward modules.
+        cnn_kernel: Frames under the depthwise convolution; odd.
+        subsampling: ``conv2d4`` (4 times fewer frames), or depthwise-separable ``dw4``, ``dw8``.
+        subsampling_channels: Feature maps of the subsampling; ``output_size`` by default. On a
+            CPU the subsampling dominates a small model: 32 is enough there.
+        dropout_rate: Dropout inside and after each module.
+        attention_dropout_rate: Dropout on attention weights.
+        layer_drop: Probability that a block is skipped for an utterance in training.
+        grad_checkpoint: Recompute blocks in the backward pass to save memory.
+
+    Raises:
+        ConfigError: If sizes do not fit together or the subsampling is unknown.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int = 256,
+        num_blocks: int = 12,
+        attention_heads: int = 4,
+        linear_units: int = 1024,
+        cnn_kernel: int = 15,
+        subsampling: str = "conv2d4",
+        subsampling_channels: int | None = None,
+        dropout_rate: float = 0.1,
+        attention_dropout_rate: float = 0.0,
+        layer_drop: float = 0.0,
+        grad_checkpoint: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_sizes(output_size, attention_heads, cnn_kernel)
+        self._output_size = output_size
+        self.layer_drop = layer_drop
+        self.grad_checkpoint = grad_checkpoint
+        self.subsampling = ConvSubsampling(
+            input_size, output_size, subsampling, subsampling_channels or output_size
+        )
+        self.dropout = _dropout(dropout_rate)
+        self.blocks = nn.ModuleList(
+            ConformerBlock(
+                output_size,
+                attention_heads,
+                linear_units,
+                cnn_kernel,
+                dropout_rate,
+                attention_dropout_rate,
+            )
+            for _ in range(num_blocks)
+        )
+        half = output_size // attention_heads // 2
+        steps = torch.arange(half, dtype=torch.float64) / half
+        self.register_buffer("frequencies", (_ROPE_BASE**-steps).float(), persistent=False)
+
+    frequencies: Tensor
+
+    def output_size(self) -> int:
+        """Return the model dimension D."""
+        return self._output_size
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the number of output frames for a number of input frames."""
+        return self.subsampling.output_lengths(lengths)
+
+    def forward(self, feats: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode a padded batch.
+
+        Args:
+            feats: Features, shape (B, T, F).
+            lengths: Valid frames, int64, shape (B,).
+
+        Returns:
+            Hidden frames of shape (B, T', D) and their number per utterance, shape (B,). Values
+            of padded frames are undefined.
+
+        Raises:
+            ValueError: If an utterance is too short to give one frame. Lengths on an accelerator
+                are not read back for this check; there only the padded size counts.
+        """
+        self._check_frames(feats, lengths)
+        hidden = self.dropout(self.subsampling(feats))
+        lengths = self.output_lengths(lengths)
+        valid_BT = _valid_frames(lengths, hidden.shape[1])
+        rotation = self._rotation(hidden.shape[1])
+        for block in self.blocks:
+            if self.grad_checkpoint and self.training and torch.is_grad_enabled():
+                result = checkpoint(block, hidden, valid_BT, rotation, use_reentrant=False)
+            else:
+                result = block(hidden, valid_BT, rotation)
+            hidden = self._drop_layer(hidden, result)
+        return hidden, lengths
+
+    def _rotation(self, frames: int) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine of the rotary angles, each of shape (T, 1, K)."""
+        positions = torch.arange(frames, device=self.frequencies.device, dtype=torch.float32)
+        angles = torch.outer(positions, self.frequencies).repeat(1, 2).unsqueeze(1)
+        return angles.cos(), angles.sin()
+
+    def _drop_layer(self, before: Tensor, after: Tensor) -> Tensor:
+        # Decided on the device and after the block ran: no host sync, and all parameters take
+        # part in every step, as distributed training expects.
+        if not (self.training and self.layer_drop):
+            return after
+        keep = torch.rand(before.shape[0], 1, 1, device=before.device) >= self.layer_drop
+        return torch.where(keep, after, before)
+
+    def _check_frames(self, feats: Tensor, lengths: Tensor) -> None:
+        shortest = feats.shape[1]
+        if lengths.device.type == "cpu" and not torch.compiler.is_compiling():
+            shortest = min(shortest, int(lengths.min()))
+        minimum = self.subsampling.min_frames()
+        if shortest < minimum:
+            raise ValueError(
+                f"{shortest} frames are too short for the encoder: it needs {minimum}; "
+                "leave such utterances out"
+            )
+
+
+class ConformerBlock(nn.Module):
+    """Half feed-forward, attention, convolution, half feed-forward, layer norm."""
+
+    def __init__(
+        self,
+        size: int,
+        heads: int,
+        linear_units: int,
+        kernel: int,
+        dropout_rate: float,
+        attention_dropout_rate: float,
+    ) -> None:
+        super().__init__()
+        self.feed_forward_in = FeedForward(size, linear_units, dropout_rate)
+        self.attention = RotaryAttention(size, heads, dropout_rate, attention_dropout_rate)
+        self.convolution = ConvolutionModule(size, kernel, dropout_rate)
+        self.feed_forward_out = FeedForward(size, linear_units, dropout_rate)
+        self.norm = nn.LayerNorm(size)
+
+    def forward(
+        self, x_BTD: Tensor, valid_BT: Tensor | None, rotation: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Transform frames; ``valid_BT`` is ``None`` when nothing is padded."""
+        x_BTD = torch.add(x_BTD, self.feed_forward_in(x_BTD), alpha=0.5)
+        x_BTD = x_BTD + self.attention(x_BTD, valid_BT, rotation)
+        x_BTD = x_BTD + self.convolution(x_BTD, valid_BT)
+        x_BTD = torch.add(x_BTD, self.feed_forward_out(x_BTD), alpha=0.5)
+        normed: Tensor = self.norm(x_BTD)
+        return normed
+
+
+class FeedForward(nn.Sequential):
+    """Layer norm, two linear maps with SiLU between, dropout."""
+
+    def __init__(self, size: int, linear_units: int, dropout_rate: float) -> None:
+        super().__init__(
+            nn.LayerNorm(size),
+            nn.Linear(size, linear_units),
+            nn.SiLU(),
+            _dropout(dropout_rate),
+            nn.Linear(linear_units, size),
+            _dropout(dropout_rate),
+        )
+
+
+class RotaryAttention(nn.Module):
+    """Multi-head self-attention with rotary positions, through scaled dot-product attention."""
+
+    def __init__(
+        self, size: int, heads: int, dropout_rate: float, attention_dropout_rate: float
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_dropout_rate = attention_dropout_rate
+        self.norm = nn.LayerNorm(size)
+        self.qkv = nn.Linear(size, 3 * size)
+        self.out = nn.Linear(size, size)
+        self.dropout = _dropout(dropout_rate)
+
+    def forward(
+        self, x_BTD: Tensor, valid_BT: Tensor | None, rotation: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Attend over the valid frames."""
+        batch, frames, size = x_BTD.shape
+        qkv = self.qkv(self.norm(x_BTD)).view(batch, frames, 3 * self.heads, -1)
+        qk, v_BTHK = qkv.split((2 * self.heads, self.heads), dim=2)
+        q_BTHK, k_BTHK = _rotate(qk, rotation).chunk(2, dim=2)
+        mask = None if valid_BT is None else valid_BT[:, None, None, :]
+        context_BHTK = F.scaled_dot_product_attention(
+            q_BTHK.transpose(1, 2),
+            k_BTHK.transpose(1, 2),
+            v_BTHK.transpose(1, 2),
+            attn_mask=mask,
+            dropout_p=self.attention_dropout_rate if self.training else 0.0,
+        )
+        merged_BTD = context_BHTK.transpose(1, 2).reshape(batch, frames, size)
+        attended: Tensor = self.dropout(self.out(merged_BTD))
+        return attended
+
+
+class ConvolutionModule(nn.Module):
+    """Gated pointwise map, depthwise convolution over time, layer norm, SiLU, pointwise map."""
+
+    def __init__(self, size: int, kernel: int, dropout_rate: float) -> None:
+        super().__init__()
+        self.norm_in = nn.LayerNorm(size)
+        self.gated = nn.Linear(size, 2 * size)
+        # Two-dimensional with width 1: a (B, T, D) tensor is its channels-last input as it lies in
+        # memory, which saves four transposes and is several times faster on a CPU than Conv1d.
+        self.depthwise = nn.Conv2d(
+            size, size, (kernel, 1), padding=(kernel // 2, 0), groups=size
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.norm = nn.LayerNorm(size)
+        self.out = nn.Linear(size, size)
+        self.dropout = _dropout(dropout_rate)
+
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor | None) -> Tensor:
+        """Mix neighbouring frames; padded ones count as zero."""
+        gated_BTD = F.glu(self.gated(self.norm_in(x_BTD)), dim=2)
+        if valid_BT is not None:
+            gated_BTD = gated_BTD.masked_fill(~valid_BT.unsqueeze(2), 0.0)
+        mixed_BDT1 = self.depthwise(gated_BTD.transpose(1, 2).unsqueeze(3))
+        mixed_BTD = mixed_BDT1.squeeze(3).transpose(1, 2)
+        result: Tensor = self.dropout(self.out(F.silu(self.norm(mixed_BTD))))
+        return result
+
+
+def _rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (i, i + K/2) of the last axis by the angle of its frame, in float32."""
+    cos, sin = rotation
+    first, second = x.float().chunk(2, dim=-1)
+    return (x * cos + torch.cat([-second, first], -1) * sin).to(x.dtype)
+
+
+def _valid_frames(lengths_B: Tensor, frames: int) -> Tensor | None:
+    """Return the key mask, or ``None`` where a look at the lengths is free and nothing is padded.
+
+    Without a mask the fastest attention kernels apply.
+    """
+    can_look = lengths_B.device.type == "cpu" and not torch.compiler.is_compiling()
+    if can_look and int(lengths_B.min()) >= frames:
+        return None
+    # An empty utterance keeps its first frame: attention over nothing would give NaN.
+    return length_mask(lengths_B.clamp(min=1), frames)
+
+
+def _dropout(rate: float) -> nn.Module:
+    return nn.Dropout(rate) if rate else nn.Identity()
+
+
+def _check_sizes(output_size: int, attention_heads: int, cnn_kernel: int) -> None:
+    if output_size % (2 * attention_heads):
+        raise ConfigError(
+            f"must be an even multiple of attention_heads = {attention_heads}",
+            key="output_size",
+            value=output_size,
+        )
+    if cnn_kernel % 2 == 0:
+        raise ConfigError("must be odd", key="cnn_kernel", value=cnn_kernel)

@@ -1,0 +1,287 @@
+"""From waveform to log-mel features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from espnet3.components.layers.masks import length_mask
+from espnet3.components.layers.mel import mel_filterbank
+from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.import_utils import trusted_target
+
+# Shapes: B batch, S samples, T frames, W samples of one frame, F features
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    """Everything that tells one family of log-mel features from another."""
+
+    n_fft: int = 512
+    win_length: int | None = None
+    hop_length: int = 128
+    window: str = "hann"
+    center: bool = True
+    n_mels: int = 80
+    fmin: float = 0.0
+    fmax: float | None = None
+    htk: bool = False
+    area_norm: bool = True
+    triangles_in_mel: bool = False
+    compression: Literal["ln", "whisper"] = "ln"
+    floor: float = 1e-10
+    drops_last_frame: bool = False
+    removes_dc: bool = False
+    preemphasis: float = 0.0
+    scale: float = 1.0
+    frame_spans_fft: bool = True
+    """Whether an uncentred frame takes ``n_fft`` samples (else ``win_length``)."""
+
+
+def _espnet2(fs: int) -> _Recipe:
+    return _Recipe()
+
+
+def _whisper(fs: int) -> _Recipe:
+    if fs != 16000:
+        raise ConfigError("the whisper preset is defined for 16000 Hz only", key="fs", value=fs)
+    return _Recipe(n_fft=400, hop_length=160, compression="whisper", drops_last_frame=True)
+
+
+def _kaldi(fs: int) -> _Recipe:
+    win_length = fs * 25 // 1000
+    return _Recipe(
+        n_fft=1 << (win_length - 1).bit_length(),
+        win_length=win_length,
+        hop_length=fs * 10 // 1000,
+        window="povey",
+        center=False,
+        fmin=20.0,
+        htk=True,
+        area_norm=False,
+        triangles_in_mel=True,
+        floor=torch.finfo(torch.float32).eps,
+        removes_dc=True,
+        preemphasis=0.97,
+        scale=2.0**15,
+        frame_spans_fft=False,
+    )
+
+
+_PRESETS = {"espnet2": _espnet2, "whisper": _whisper, "kaldi": _kaldi}
+
+
+@trusted_target
+class LogMelFrontend(nn.Module):
+    """Compute log-mel filter bank energies.
+
+    The default gives the numbers of ESPnet2's default front end: power spectrum of reflect-padded
+    frames, Slaney's mel scale with area normalisation, floor 1e-10, natural logarithm. Presets:
+    ``whisper`` (Radford et al. 2022: log10, floor 8 below the maximum, rescaled) and ``kaldi``
+    (Povey window, uncentred frames, DC removal, pre-emphasis, HTK scale from 20 Hz, 16-bit
+    amplitudes). Arguments that are ``None`` take the value of the preset.
+
+    Each utterance is reflected at its own end, so its features do not depend on how far the batch
+    is padded. Nothing is learned and nothing is stored in the state dict.
+
+    Args:
+        fs: Samples per second.
+        n_fft: FFT size; 512 by default.
+        win_length: Samples under the window; ``n_fft`` by default.
+        hop_length: Samples from frame to frame; 128 by default.
+        window: ``hann``, ``hamming`` or ``povey``.
+        center: Let frame t lie around sample ``t * hop_length`` instead of starting there.
+        n_mels: Number of filters; 80 by default.
+        fmin: Lower edge of the first filter in Hz; 0 by default.
+        fmax: Upper edge of the last filter in Hz; ``fs / 2`` by default.
+        htk: Use the HTK mel scale.
+        preset: ``espnet2`` (also when ``None``), ``whisper`` or ``kaldi``.
+        dither: Standard deviation of noise added in training, relative to the scaled waveform.
+
+    Raises:
+        ConfigError: If the preset or window is unknown, or sizes contradict each other.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(
+        self,
+        fs: int = 16000,
+        n_fft: int | None = None,
+        win_length: int | None = None,
+        hop_length: int | None = None,
+        window: str | None = None,
+        center: bool | None = None,
+        n_mels: int | None = None,
+        fmin: float | None = None,
+        fmax: float | None = None,
+        htk: bool | None = None,
+        preset: str | None = None,
+        dither: float = 0.0,
+    ) -> None:
+        super().__init__()
+        given = {
+            "n_fft": n_fft,
+            "win_length": win_length,
+            "hop_length": hop_length,
+            "window": window,
+            "center": center,
+            "n_mels": n_mels,
+            "fmin": fmin,
+            "fmax": fmax,
+            "htk": htk,
+        }
+        self.recipe = _resolve_recipe(preset or "espnet2", fs, given)
+        self.win_length = self.recipe.win_length or self.recipe.n_fft
+        self.dither = dither
+        _check_sizes(self.recipe, self.win_length, fs)
+        # The window sits in the middle of a zero-padded frame: one FFT without a second copy.
+        before = (self.recipe.n_fft - self.win_length) // 2
+        padded = torch.zeros(self.recipe.n_fft, dtype=torch.float64)
+        padded[before : before + self.win_length] = _window(self.recipe.window, self.win_length)
+        self.register_buffer("window", padded.float(), persistent=False)
+        filters = mel_filterbank(
+            fs=fs,
+            n_fft=self.recipe.n_fft,
+            n_mels=self.recipe.n_mels,
+            fmin=self.recipe.fmin,
+            fmax=self.recipe.fmax or fs / 2,
+            htk=self.recipe.htk,
+            area_norm=self.recipe.area_norm,
+            triangles_in_mel=self.recipe.triangles_in_mel,
+        )
+        # Each row twice: the squares of real and imaginary parts are summed by the same product.
+        self.register_buffer("filters", filters.repeat_interleave(2, 0).float(), persistent=False)
+
+    def output_size(self) -> int:
+        """Return the number of features per frame."""
+        return self.recipe.n_mels
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the number of frames for a number of samples."""
+        if self.recipe.center:
+            return lengths // self.recipe.hop_length + (0 if self.recipe.drops_last_frame else 1)
+        frames = (lengths - self._frame_span()) // self.recipe.hop_length + 1
+        return frames.clamp(min=0)
+
+    def forward(self, speech: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute features; frames beyond an utterance's length are 0.
+
+        Args:
+            speech: Waveforms in [-1, 1], shape (B, S), zero-padded.
+            lengths: Samples of each utterance, int64, shape (B,).
+
+        Returns:
+            Float32 features of shape (B, T, F) and the frames of each utterance, shape (B,).
+
+        Raises:
+            ValueError: If even the longest waveform is too short for one frame.
+        """
+        self._check_samples(speech)
+        needs_grad = speech.requires_grad and torch.is_grad_enabled()
+        with (
+            torch.autocast(speech.device.type, enabled=False),
+            torch.set_grad_enabled(needs_grad),
+        ):
+            power_BTFx2 = self._spectrum_squares(speech.float() * self.recipe.scale, lengths)
+            mel_BTF = power_BTFx2 @ self.filters
+            if self.recipe.drops_last_frame:
+                mel_BTF = mel_BTF[:, :-1]
+            feat_lengths = self.output_lengths(lengths)
+            valid_BT1 = length_mask(feat_lengths, mel_BTF.shape[1]).unsqueeze(2)
+            feats_BTF = self._compress(mel_BTF, valid_BT1)
+            return feats_BTF.masked_fill(~valid_BT1, 0.0), feat_lengths
+
+    def _frame_span(self) -> int:
+        return self.recipe.n_fft if self.recipe.frame_spans_fft else self.win_length
+
+    def _check_samples(self, speech: Tensor) -> None:
+        minimum = self.recipe.n_fft // 2 + 1 if self.recipe.center else self._frame_span()
+        if speech.shape[1] < minimum:
+            raise ValueError(
+                f"{speech.shape[1]} samples are too short for the front end: "
+                f"one frame needs {minimum}"
+            )
+
+    def _spectrum_squares(self, speech: Tensor, lengths: Tensor) -> Tensor:
+        """Return squares of real and imaginary parts side by side, shape (B, T, 2 * bins)."""
+        recipe = self.recipe
+        if self.training and self.dither > 0.0:
+            speech = speech + self.dither * torch.randn_like(speech)
+        if recipe.center:
+            speech = _reflect_ends(speech, lengths, recipe.n_fft // 2)
+        frames_BTW = speech.unfold(1, self._frame_span(), recipe.hop_length)
+        if recipe.removes_dc:
+            frames_BTW = frames_BTW - frames_BTW.mean(2, keepdim=True)
+        if recipe.preemphasis:
+            previous = torch.cat([frames_BTW[..., :1], frames_BTW[..., :-1]], 2)
+            frames_BTW = frames_BTW - recipe.preemphasis * previous
+        spare = recipe.n_fft - frames_BTW.shape[2]
+        if spare:
+            frames_BTW = nn.functional.pad(frames_BTW, (spare // 2, spare - spare // 2))
+        spectrum = torch.fft.rfft(frames_BTW * self.window)
+        return torch.view_as_real(spectrum).square().flatten(2)
+
+    def _compress(self, mel_BTF: Tensor, valid_BT1: Tensor) -> Tensor:
+        floored = mel_BTF.clamp(min=self.recipe.floor)
+        if self.recipe.compression == "ln":
+            return floored.log()
+        log10_BTF = floored.log10()
+        peak = log10_BTF.masked_fill(~valid_BT1, -torch.inf).amax((1, 2), keepdim=True)
+        return (torch.maximum(log10_BTF, peak - 8.0) + 4.0) / 4.0
+
+    def extra_repr(self) -> str:
+        """Describe the analysis for ``print(model)``."""
+        r = self.recipe
+        return f"n_mels={r.n_mels}, n_fft={r.n_fft}, hop_length={r.hop_length}"
+
+
+def _resolve_recipe(preset: str, fs: int, given: dict[str, Any]) -> _Recipe:
+    if preset not in _PRESETS:
+        hint = did_you_mean(preset, _PRESETS) or "known presets: " + ", ".join(_PRESETS)
+        raise ConfigError("is not a known preset", key="preset", value=preset, hint=hint)
+    explicit = {name: value for name, value in given.items() if value is not None}
+    return replace(_PRESETS[preset](fs), **explicit)
+
+
+def _check_sizes(recipe: _Recipe, win_length: int, fs: int) -> None:
+    if recipe.n_fft % 2:
+        raise ConfigError("must be even", key="n_fft", value=recipe.n_fft)
+    if win_length > recipe.n_fft:
+        raise ConfigError(
+            f"must not exceed n_fft = {recipe.n_fft}", key="win_length", value=win_length
+        )
+    fmax = recipe.fmax or fs / 2
+    if not 0.0 <= recipe.fmin < fmax <= fs / 2:
+        raise ConfigError(
+            f"need 0 <= fmin < fmax <= fs / 2 = {fs / 2:g}, got fmin = {recipe.fmin:g}",
+            key="fmax",
+            value=fmax,
+        )
+
+
+def _window(name: str, length: int) -> Tensor:
+    """Return an analysis window in float64."""
+    if name == "hann":
+        return torch.hann_window(length, dtype=torch.float64)
+    if name == "hamming":
+        return torch.hamming_window(length, dtype=torch.float64)
+    if name == "povey":
+        return torch.hann_window(length, periodic=False, dtype=torch.float64) ** 0.85
+    known = ("hann", "hamming", "povey")
+    hint = did_you_mean(name, known) or "known windows: " + ", ".join(known)
+    raise ConfigError("is not a known window", key="window", value=name, hint=hint)
+
+
+def _reflect_ends(speech_BS: Tensor, lengths_B: Tensor, pad: int) -> Tensor:
+    """Mirror each utterance around its first and its own last sample."""
+    padded = nn.functional.pad(speech_BS, (pad, pad))
+    padded[:, :pad] = speech_BS[:, 1 : pad + 1].flip(1)
+    offsets = torch.arange(pad, device=speech_BS.device)
+    ends_B1 = lengths_B.unsqueeze(1)
+    mirrored = speech_BS.gather(1, (ends_B1 - 2 - offsets).clamp(min=0))
+    return padded.scatter_(1, ends_B1 + pad + offsets, mirrored)
