@@ -1,0 +1,146 @@
+"""Learning-rate schedules with a warm-up, stepped once per optimizer update."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from espnet3.errors import SettingError
+
+
+class WarmupLR(LRScheduler):
+    """Rise to the base rate, then fall with the inverse square root of the update number.
+
+    ``base_lr * w**0.5 * min(t**-0.5, t * w**-1.5)`` for update ``t`` (counted from 1) and
+    ``w = warmup_steps``: the schedule of "Attention is all you need" (Vaswani et al., 2017),
+    scaled so that its peak, at ``t = w``, is the configured rate.
+
+    Args:
+        optimizer: Optimizer whose groups are scheduled.
+        warmup_steps: Updates until the peak.
+        last_epoch: Updates done before; -1 for a fresh run.
+
+    Raises:
+        SettingError: If ``warmup_steps`` is below 1.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, warmup_steps: float = 25000, last_epoch: int = -1
+    ) -> None:
+        _require(warmup_steps >= 1, "warmup_steps", warmup_steps, "must be at least 1")
+        self.warmup_steps = warmup_steps
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each parameter group for the coming update."""
+        update = self.last_epoch + 1
+        factor = self.warmup_steps**0.5 * min(update**-0.5, update * self.warmup_steps**-1.5)
+        return [base * factor for base in self.base_lrs]
+
+
+class LinearWarmupCosineLR(LRScheduler):
+    """Rise linearly to the base rate, then follow half a cosine down to ``min_lr``.
+
+    Args:
+        optimizer: Optimizer whose groups are scheduled.
+        warmup_steps: Updates until the peak; 0 starts at the peak.
+        max_steps: Update at which ``min_lr`` is reached; later updates stay there.
+        min_lr: Final learning rate.
+        last_epoch: Updates done before; -1 for a fresh run.
+
+    Raises:
+        SettingError: If the steps are not in order.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        warmup_steps: int,
+        max_steps: int,
+        min_lr: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        _require(warmup_steps >= 0, "warmup_steps", warmup_steps, "must not be negative")
+        _require(
+            max_steps > warmup_steps,
+            "max_steps",
+            max_steps,
+            f"must be larger than warmup_steps = {warmup_steps}",
+        )
+        self.warmup_steps = warmup_steps
+        self.max_steps = max_steps
+        self.min_lr = min_lr
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each parameter group for the coming update."""
+        update = self.last_epoch + 1
+        if update <= self.warmup_steps:
+            return [base * update / self.warmup_steps for base in self.base_lrs]
+        done = min(1.0, (update - self.warmup_steps) / (self.max_steps - self.warmup_steps))
+        weight = 0.5 * (1.0 + math.cos(math.pi * done))
+        return [self.min_lr + (base - self.min_lr) * weight for base in self.base_lrs]
+
+
+class WarmupStableDecayLR(LRScheduler):
+    """Rise linearly, stay at the base rate, then fall linearly to ``min_lr``.
+
+    The plateau has no planned end: a run can be prolonged from any checkpoint of it by moving
+    ``decay_start`` and ``max_steps`` ("MiniCPM", Hu et al., 2024).
+
+    Args:
+        optimizer: Optimizer whose groups are scheduled.
+        warmup_steps: Updates until the plateau; 0 starts on it.
+        decay_start: Last update of the plateau.
+        max_steps: Update at which ``min_lr`` is reached; later updates stay there.
+        min_lr: Final learning rate.
+        last_epoch: Updates done before; -1 for a fresh run.
+
+    Raises:
+        SettingError: If the steps are not in order.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        warmup_steps: int,
+        decay_start: int,
+        max_steps: int,
+        min_lr: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        _require(warmup_steps >= 0, "warmup_steps", warmup_steps, "must not be negative")
+        _require(
+            decay_start >= warmup_steps,
+            "decay_start",
+            decay_start,
+            f"must not be before warmup_steps = {warmup_steps}",
+        )
+        _require(
+            max_steps > decay_start,
+            "max_steps",
+            max_steps,
+            f"must be larger than decay_start = {decay_start}",
+        )
+        self.warmup_steps = warmup_steps
+        self.decay_start = decay_start
+        self.max_steps = max_steps
+        self.min_lr = min_lr
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each parameter group for the coming update."""
+        update = self.last_epoch + 1
+        if update <= self.warmup_steps:
+            return [base * update / self.warmup_steps for base in self.base_lrs]
+        done = (update - self.decay_start) / (self.max_steps - self.decay_start)
+        done = min(1.0, max(0.0, done))
+        return [base + (self.min_lr - base) * done for base in self.base_lrs]
+
+
+def _require(ok: bool, key: str, value: float, message: str) -> None:
+    if not ok:
+        raise SettingError(message, key=key, value=value)
