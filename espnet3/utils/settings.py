@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from espnet3.errors import ConfigError, MissingConfigError, UnknownKeyError, did_you_mean
-from espnet3.utils.config_utils import to_plain
+from espnet3.utils.config_sources import locate
+from espnet3.utils.instantiate import to_plain
 
 S = TypeVar("S")
 
@@ -36,7 +37,9 @@ def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | N
         section: Mapping, ``DictConfig`` or ``None`` (all defaults). Never modified.
         cls: Settings class to build.
         key: Dotted key of the section, for messages; ``""`` for the root of a file.
-        file: YAML file that holds the section, for messages.
+        file: YAML file that holds the section, for messages; a loaded configuration knows better.
+
+    A null counts as an absent key, unless the type of its field allows ``None``.
 
     Raises:
         UnknownKeyError: If the section has a key that ``cls`` lacks.
@@ -50,7 +53,24 @@ def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | N
         >>> parse_settings({"batch_size": 8}, Loader, key="dataloader.train").batch_size
         8
     """
-    plain = to_plain(section)
+    try:
+        return _parse(to_plain(section), cls, key, file)
+    except ConfigError as error:
+        raise _located(error, section, key) from error.__cause__
+
+
+def field_hints(cls: type[Any]) -> dict[str, Any]:
+    """Return the keys of a settings class and their types, without the :func:`rest` field."""
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls) if _REST not in f.metadata}
+
+
+def has_rest(cls: type[Any]) -> bool:
+    """Tell whether a settings class takes keys without a field of their own."""
+    return any(_REST in f.metadata for f in dataclasses.fields(cls))
+
+
+def _parse(plain: Any, cls: type[S], key: str, file: str | Path | None) -> S:
     if plain is None:
         plain = {}
     if not isinstance(plain, Mapping):
@@ -68,6 +88,15 @@ def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | N
         raise ConfigError(str(error), key=key, file=file) from error
 
 
+def _located(error: ConfigError, section: Any, key: str) -> ConfigError:
+    """Add file and line to an error about a key of a loaded configuration."""
+    if error.line is not None:
+        return error
+    name = (error.key or "").removeprefix(key).strip(".")
+    place = locate(section, name)
+    return error if place is None else error.at(place.file, place.line, hint=place.note)
+
+
 def _read_values(
     plain: Mapping[Any, Any],
     fields: Mapping[str, dataclasses.Field[Any]],
@@ -80,6 +109,8 @@ def _read_values(
     extra: dict[str, Any] = {}
     for name, value in plain.items():
         if name in fields and name != rest_name:
+            if value is None and not _accepts_none(hints[name]):
+                continue
             values[name] = convert(value, hints[name], key=_join(key, name), file=file)
         elif rest_name is not None:
             extra[str(name)] = value
@@ -96,6 +127,8 @@ def convert(value: Any, expected: Any, *, key: str, file: str | Path | None = No
     Raises:
         ConfigError: If the value does not fit; the message says what was expected.
     """
+    if isinstance(value, str) and value == "???":
+        raise MissingConfigError("must be set", key=key, file=file)
     if expected is Any:
         return value
     origin = typing.get_origin(expected)
@@ -108,7 +141,7 @@ def convert(value: Any, expected: Any, *, key: str, file: str | Path | None = No
     if origin in (dict, Mapping) or expected is dict:
         return _convert_mapping(value, expected, key, file)
     if dataclasses.is_dataclass(expected):
-        return parse_settings(value, typing.cast(type[Any], expected), key=key, file=file)
+        return _parse(value, typing.cast(type[Any], expected), key, file)
     return _convert_scalar(value, expected, key, file)
 
 
@@ -196,6 +229,10 @@ def _unknown(
     return UnknownKeyError(
         "is not a key that anything reads", key=_join(key, name), file=file, hint=hint
     )
+
+
+def _accepts_none(hint: Any) -> bool:
+    return hint is Any or hint is None or type(None) in typing.get_args(hint)
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:

@@ -1,0 +1,198 @@
+"""Check the keys of loaded configurations before a stage starts, without importing torch.
+
+An unknown key inside a section that the framework owns is an error. An unknown top-level key that
+no interpolation uses is a warning, and an error under ``strict: true``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import types
+import typing
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from omegaconf import DictConfig, OmegaConf
+
+from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
+from espnet3.utils.config_layers import walk
+from espnet3.utils.config_sources import find_references, get_sources, locate
+from espnet3.utils.import_utils import import_object
+from espnet3.utils.settings import convert, field_hints, has_rest
+from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
+from espnet3.utils.source_lookup import check_import_path
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a configuration."""
+
+    error: ConfigError
+    is_fatal: bool = True
+    """Whether a run must not start; else it is worth a warning."""
+
+
+def check_config(
+    config: DictConfig,
+    slot: str,
+    *,
+    strict: bool | None = None,
+    used: Collection[str] = (),
+) -> list[Finding]:
+    """List what is wrong with the keys of one configuration.
+
+    Works before and after interpolations are resolved; values that are not known yet are not
+    checked.
+
+    Args:
+        config: A loaded configuration; never changed.
+        slot: Slot whose keys apply, with or without ``_config``.
+        strict: Make unknown top-level keys fatal; by default what the key ``strict`` says.
+        used: Top-level keys that another configuration refers to.
+
+    Returns:
+        Unknown keys, values of a wrong type, and dotted import paths that lead nowhere, in the
+        order of the file.
+    """
+    known = SLOT_KEYS.get(slot.removesuffix("_config"))
+    plain: dict[Any, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
+    findings: list[Finding] = []
+    if known is not None:
+        is_fatal = bool(plain.get("strict")) if strict is None else strict
+        references = {*used, *get_sources(config).references, *find_references(plain)}
+        findings += _check_top_level(plain, known, references, is_fatal)
+        for name, spec in known.items():
+            findings += map(Finding, _check_key(plain.get(name), spec, name))
+    findings += map(Finding, _check_import_paths(plain, known or {}))
+    return [dataclasses.replace(f, error=_located(config, f.error)) for f in findings]
+
+
+def check_configs(
+    configs: Mapping[str, DictConfig | None], *, strict: bool | None = None
+) -> list[Finding]:
+    """List what is wrong with all loaded configurations, by slot name."""
+    loaded = {slot: config for slot, config in configs.items() if config is not None}
+    used = {name for config in loaded.values() for name in get_sources(config).references}
+    return [
+        finding
+        for slot, config in loaded.items()
+        for finding in check_config(config, slot, strict=strict, used=used)
+    ]
+
+
+def report_findings(findings: Iterable[Finding]) -> None:
+    """Log the warnings, then raise if anything is fatal.
+
+    Raises:
+        ConfigError: The only fatal finding, or one that lists all of them; an
+            :class:`~espnet3.errors.UnknownKeyError` when unknown keys are all there is.
+    """
+    fatal: list[ConfigError] = []
+    for finding in findings:
+        if finding.is_fatal:
+            fatal.append(finding.error)
+        else:
+            logger.warning("%s", finding.error)
+    if len(fatal) == 1:
+        raise fatal[0]
+    if fatal:
+        is_unknown = all(isinstance(error, UnknownKeyError) for error in fatal)
+        cls = UnknownKeyError if is_unknown else ConfigError
+        text = "\n".join(f"- {error}" for error in fatal)
+        raise cls(f"the configuration has {len(fatal)} mistakes:\n{text}")
+
+
+def _check_top_level(
+    plain: Mapping[Any, Any], known: Mapping[str, Key], references: Collection[str], is_fatal: bool
+) -> Iterator[Finding]:
+    for name in map(str, plain):
+        if name not in known and name not in references:
+            error = UnknownKeyError(
+                "is not a key that anything reads, and no interpolation uses it",
+                key=name,
+                hint=did_you_mean(name, known),
+            )
+            yield Finding(error, is_fatal)
+
+
+def _check_key(value: Any, spec: Key, path: str) -> Iterator[ConfigError]:
+    if value is None:
+        return
+    if spec.settings is None:
+        yield from _check_value(value, spec.type, path)
+        return
+    cls = import_object(spec.settings)
+    yield from _check_value(value, types.GenericAlias(list, (cls,)) if spec.is_list else cls, path)
+
+
+def _check_value(value: Any, hint: Any, path: str) -> Iterator[ConfigError]:
+    """Check raw plain containers against a type annotation, as far as values are known."""
+    if value is None or _is_open(value) or hint is Any:
+        return
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        yield from _check_union(value, typing.get_args(hint), path)
+        return
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        yield from _check_section(value, typing.cast(type[Any], hint), path)
+    elif typing.get_origin(hint) in (list, tuple) and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _check_value(item, _item_hint(hint, index), f"{path}[{index}]")
+    elif typing.get_origin(hint) in (dict, Mapping) and isinstance(value, dict):
+        for name, item in value.items():
+            yield from _check_value(item, typing.get_args(hint)[1], f"{path}.{name}")
+    else:
+        try:
+            convert(value, hint, key=path)
+        except ConfigError as error:
+            yield error
+
+
+def _check_union(value: Any, options: tuple[Any, ...], path: str) -> Iterator[ConfigError]:
+    failures = [list(_check_value(value, o, path)) for o in options if o is not type(None)]
+    if all(failures):
+        # What was meant is the option that fails deepest inside the value.
+        yield from max(failures, key=lambda errors: len(errors[0].key or ""))
+
+
+def _check_section(value: Mapping[Any, Any], cls: type[Any], path: str) -> Iterator[ConfigError]:
+    hints = field_hints(cls)
+    for name, item in value.items():
+        if name in hints:
+            yield from _check_value(item, hints[name], f"{path}.{name}")
+        elif not has_rest(cls):
+            hint = did_you_mean(str(name), hints) or "valid keys: " + ", ".join(sorted(hints))
+            yield UnknownKeyError(
+                "is not a key that anything reads", key=f"{path}.{name}", hint=hint
+            )
+
+
+def _item_hint(option: Any, index: int) -> Any:
+    args = typing.get_args(option)
+    return args[min(index, len(args) - 1)] if args[-1] is not Ellipsis else args[0]
+
+
+def _is_open(value: Any) -> bool:
+    """Tell whether a raw value is an interpolation or a mandatory value that is missing."""
+    return isinstance(value, str) and ("${" in value or value == "???")
+
+
+def _check_import_paths(
+    plain: Mapping[Any, Any], known: Mapping[str, Key]
+) -> Iterator[ConfigError]:
+    named = {*IMPORT_PATHS, *(name for name, spec in known.items() if spec.is_import_path)}
+    for path, value in walk(plain):
+        is_target = path.rpartition(".")[2] == "_target_"
+        if value is None or _is_open(value) or not (is_target or path in named):
+            continue
+        error = check_import_path(value, key=path)
+        if error is not None:
+            yield error
+
+
+def _located(config: DictConfig, error: ConfigError) -> ConfigError:
+    place = locate(config, error.key or "")
+    return error if place is None else error.at(place.file, place.line)
