@@ -55,8 +55,7 @@ def check_config(
         used: Top-level keys that another configuration refers to.
 
     Returns:
-        Unknown keys, values of a wrong type, and dotted import paths that lead nowhere, in the
-        order of the file.
+        Unknown keys, values of a wrong type, and dotted import paths that lead nowhere.
     """
     known = SLOT_KEYS.get(slot.removesuffix("_config"))
     plain: dict[Any, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
