@@ -158,7 +158,8 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
 def file_sha256(path: PathLike) -> str | None:
     """Return the SHA-256 of a file's content as hex, ``None`` when it cannot be read."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None
 
