@@ -1,0 +1,3 @@
+"""Recipes: folders with configuration and a little code."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Free Spoken Digit Dataset."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Synthesised English digits."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Speech recognition on real digits."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Speech recognition on synthesised digits."""
+
+from __future__ import annotations

@@ -54,16 +54,27 @@ class CorpusRecord:
         return self.is_current() and all(output.is_file() for output in self.outputs)
 
     def start(self, parts: Iterable[PathLike] = ()) -> None:
-        """Start a preparation, or leave everything as it is to continue one.
+        """Start a preparation, or continue an interrupted one with the same contents.
 
         Args:
-            parts: Folders, relative to ``data_dir``, that are of use only with the same contents;
-                they are removed otherwise, after the outputs.
+            parts: Folders, relative to ``data_dir``, with files made on the way to the outputs.
+                When continuing they keep all but hidden entries, which are temporary files of a
+                killed run; otherwise they are removed.
         """
         if self.is_current():
+            for part in parts:
+                _remove_hidden(self.data_dir / part)
             return
         for output in self.outputs:
             output.unlink(missing_ok=True)
         for part in parts:
             shutil.rmtree(self.data_dir / part, ignore_errors=True)
         write_json(self.path, self._contents)
+
+
+def _remove_hidden(folder: Path) -> None:
+    for entry in list(folder.rglob(".*")):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)

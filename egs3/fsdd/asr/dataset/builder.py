@@ -25,7 +25,7 @@ from .recordings import Take, digest_recordings, read_recordings
 
 logger = logging.getLogger(__name__)
 
-PART_SIZE = 500
+PART_SIZE = 250
 """Strings in one folder, which is what a killed run has to repeat."""
 
 
@@ -183,8 +183,8 @@ def _write_split(
                 for string in part:
                     speech = join_string(string, recordings, settings)
                     soundfile.write(building / f"{string.utt_id}.wav", speech, settings.sample_rate)
-                    progress.update()
+        progress.update(len(part))
         for string in part:
-            path = folder / f"{string.utt_id}.wav"
-            rows.append(ManifestRow(utt_id=string.utt_id, wav_path=str(path), text=string.text))
+            path = root / folder / f"{string.utt_id}.wav"
+            rows.append(ManifestRow(string.utt_id, path, string.text))
     return rows

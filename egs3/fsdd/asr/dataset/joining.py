@@ -10,13 +10,15 @@ import soxr
 from .plan import CorpusSettings, DigitString
 from .recordings import Take
 
+
 def join_string(
     string: DigitString, recordings: Mapping[Take, np.ndarray], settings: CorpusSettings
 ) -> np.ndarray:
     """Return the waveform of a string, int16, shape ``(samples,)``.
 
-    Recordings are brought to one level, because speakers differ by 25 dB; then joined with pauses,
-    changed in speed, and covered with white noise, so that the joints do not show as digital silence.
+    Recordings are brought to one level, because speakers differ by 20 dB; then joined with
+    pauses, changed in speed, and covered with white noise, so that the joints do not show as
+    digital silence.
     """
     pieces = []
     for take, pause in zip(string.takes, string.pauses, strict=False):

@@ -144,7 +144,9 @@ def _draw_string(
     rng = random.Random(f"{seed}/{split}/{index}")
     speaker = sorted(pools)[index % len(pools)]
     single = rng.random() < settings.single_word_share
-    takes = tuple(rng.choices(pools[speaker], k=1 if single else rng.randint(2, settings.max_words)))
+    takes = tuple(
+        rng.choices(pools[speaker], k=1 if single else rng.randint(2, settings.max_words))
+    )
     return DigitString(
         utt_id=f"{speaker}-{split}-{index:05d}",
         text=" ".join(settings.words[take.digit] for take in takes),

@@ -11,10 +11,10 @@ from espnet3.components.data.corpus_record import CorpusRecord
 from espnet3.components.data.dataset_builder import DatasetBuilder
 from espnet3.components.data.manifest import ManifestRow, write_manifest
 from espnet3.errors import ConfigError, DataError
-from espnet3.utils.import_utils import is_available
 
-from .plan import CorpusSettings, load_corpus_settings, plan_split
-from .workers import PACKAGE, Part, locate_synthesizer, speak_parts, split_parts
+from . import workers
+from .plan import SPLITS, CorpusSettings, load_corpus_settings, plan_split
+from .workers import Part, speak_parts, split_parts
 
 
 class MiniDigitsBuilder(DatasetBuilder):
@@ -32,7 +32,7 @@ class MiniDigitsBuilder(DatasetBuilder):
 
     def is_source_prepared(self, **kwargs: Any) -> bool:
         """Tell whether the synthesiser is installed, or not needed because the data are there."""
-        return is_available(PACKAGE) or self.is_built(**kwargs)
+        return workers.is_installed() or self.is_built(**kwargs)
 
     def prepare_source(self, **_kwargs: Any) -> None:
         """Say how to install the synthesiser.
@@ -40,7 +40,7 @@ class MiniDigitsBuilder(DatasetBuilder):
         Raises:
             MissingDependencyError: If it is not installed.
         """
-        locate_synthesizer()
+        workers.locate_synthesizer()
 
     def is_built(
         self,
@@ -82,7 +82,7 @@ class MiniDigitsBuilder(DatasetBuilder):
         everything = [part for split in parts.values() for part in split]
         speak_parts(root, everything, settings.sample_rate, num_processes)
         for split, split_list in parts.items():
-            rows = [row for part in split_list for row in _manifest_rows(part)]
+            rows = [row for part in split_list for row in _manifest_rows(root, part)]
             write_manifest(root / _manifest_path(split), rows)
 
 
@@ -90,9 +90,9 @@ def _manifest_path(split: str) -> Path:
     return Path("manifest", f"{split}.tsv")
 
 
-def _manifest_rows(part: Part) -> list[ManifestRow]:
+def _manifest_rows(root: Path, part: Part) -> list[ManifestRow]:
     return [
-        ManifestRow(utt_id=u.utt_id, wav_path=str(part.folder / f"{u.utt_id}.wav"), text=u.text)
+        ManifestRow(u.utt_id, root / part.folder / f"{u.utt_id}.wav", u.text)
         for u in part.utterances
     ]
 
@@ -101,8 +101,8 @@ def _make_record(
     data_dir: str, sizes: Mapping[str, int], seed: int, part_size: int
 ) -> CorpusRecord:
     settings = load_corpus_settings()
-    if set(sizes) != set(settings.voices):
-        message = f"must have the keys {', '.join(settings.voices)}"
+    if set(sizes) != set(SPLITS):
+        message = f"must have the keys {', '.join(SPLITS)}"
         raise ConfigError(message, key="create_dataset.sizes", value=dict(sizes))
     contents = {
         "builder": "mini_digits 1",
@@ -122,7 +122,7 @@ def _check_positive(numbers: Mapping[str, int]) -> None:
 
 def _check_voices(settings: CorpusSettings) -> None:
     """Look for every voice, because eSpeak NG silently takes another one for an unknown name."""
-    data = Path(locate_synthesizer()["data"])
+    data = Path(workers.locate_synthesizer()["data"])
     files = [f"lang/{accent}" for accent in settings.accents]
     files += [f"voices/!v/{voice}" for voices in settings.voices.values() for voice in voices]
     missing = [name for name in files if not (data / name).is_file()]

@@ -12,6 +12,7 @@ from espnet3.errors import ConfigError
 from espnet3.utils.settings import parse_settings
 
 CONFIG_PATH = Path(__file__).with_name("config.yaml")
+SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,13 +15,13 @@ from typing import Any
 from tqdm import tqdm
 
 from espnet3.errors import DataError
-from espnet3.utils.import_utils import require_package
+from espnet3.utils.import_utils import is_available, require_package
 from espnet3.utils.path_utils import atomic_directory
 
 from .plan import Utterance
 
-PACKAGE = "espeakng_loader"
 SCRIPT = Path(__file__).with_name("synthesizer.py")
+_PACKAGE = "espeakng_loader"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +38,18 @@ def split_parts(split: str, utterances: Sequence[Utterance], size: int) -> Itera
         yield Part(Path("wav", split, f"{number:03d}"), utterances[start : start + size])
 
 
+def is_installed() -> bool:
+    """Tell whether eSpeak NG is there, without importing anything."""
+    return is_available(_PACKAGE)
+
+
 def locate_synthesizer() -> dict[str, str]:
     """Return the paths of the eSpeak NG ``library`` and its ``data``.
 
     Raises:
         MissingDependencyError: If the package that brings them is not installed.
     """
-    loader = require_package(PACKAGE, extra="digits", feature="synthesising mini_digits")
+    loader = require_package(_PACKAGE, extra="digits", feature="synthesising mini_digits")
     return {"library": str(loader.get_library_path()), "data": str(loader.get_data_path())}
 
 
@@ -61,8 +65,6 @@ def speak_parts(root: Path, parts: Sequence[Part], sample_rate: int, num_process
     Raises:
         DataError: If the synthesiser fails; finished parts stay.
     """
-    for leftover in root.glob("wav/*/.*"):  # of a run that was killed
-        shutil.rmtree(leftover)
     todo = [part for part in parts if not (root / part.folder).is_dir()]
     total = sum(len(part.utterances) for part in parts)
     done = total - sum(len(part.utterances) for part in todo)
