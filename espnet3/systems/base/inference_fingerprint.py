@@ -1,0 +1,123 @@
+"""What the outputs of a test set depend on, as digests, without loading model or audio."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import espnet3
+from espnet3.utils.config_utils import iter_targets
+from espnet3.utils.fingerprint import fingerprint, fingerprint_file
+
+_VOLATILE = {"parallel", "device", "device_index", "local_rank"}
+_YAML_SUFFIXES = {".yaml", ".yml"}
+
+
+def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[str, str]:
+    """Return a digest of each thing that the outputs of one test set depend on.
+
+    These are the keys of the configuration (without where the work runs), the number of samples,
+    the content of files named under ``dataset`` and ``model`` (and under ``model`` inside YAML files
+    named there), the manifests in ``data_dir``, and the source code of the package, of the recipe
+    and of modules that the configuration names.
+
+    Args:
+        config: Resolved inference configuration, as plain containers.
+        num_samples: Length of the test set.
+    """
+    parts = {
+        f"config.{name}": fingerprint(_without_resume(name, value))
+        for name, value in config.items()
+        if name not in _VOLATILE
+    }
+    parts["data.length"] = str(num_samples)
+    recipe_dir = Path(str(config.get("recipe_dir") or "."))
+    data_files = {*iter_files(config.get("dataset"), recipe_dir), *_manifests(config)}
+    parts |= {f"data.{path}": fingerprint_file(path) for path in data_files}
+    parts |= {f"model.{p}": fingerprint_file(p) for p in _model_files(config, recipe_dir)}
+    parts["code.espnet3"] = _tree_digest([Path(espnet3.__file__).parent])
+    parts["code.recipe"] = _tree_digest([recipe_dir / "src", recipe_dir / "dataset"])
+    parts |= {f"code.{p}": fingerprint_file(p) for p in _named_sources(config)}
+    return dict(sorted(parts.items()))
+
+
+def describe_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return the names of the parts that differ."""
+    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def iter_files(node: Any, recipe_dir: Path) -> Iterator[Path]:
+    """Yield the existing files that texts in plain containers name, from here or the recipe."""
+    if isinstance(node, Mapping):
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from iter_files(child, recipe_dir)
+    elif isinstance(node, str) and node:
+        for path in (Path(node), recipe_dir / node):
+            if _is_file(path):
+                yield path
+                return
+
+
+def _without_resume(name: str, value: Any) -> Any:
+    if name == "runner" and isinstance(value, Mapping):
+        return {k: v for k, v in value.items() if k != "resume"}
+    return value
+
+
+def _manifests(config: Mapping[str, Any]) -> Iterator[Path]:
+    if config.get("data_dir"):
+        yield from Path(str(config["data_dir"])).glob("manifest/*.tsv")
+
+
+def _model_files(config: Mapping[str, Any], recipe_dir: Path) -> set[Path]:
+    files = set(iter_files(config.get("model"), recipe_dir))
+    for path in [path for path in files if path.suffix in _YAML_SUFFIXES]:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, Mapping):
+            files |= set(iter_files(content.get("model"), recipe_dir))
+    return files
+
+
+def _named_sources(config: Mapping[str, Any]) -> set[Path]:
+    """Return the source files, outside this package, of all targets and the output function."""
+    names = [path for _, path in iter_targets(config)]
+    names += [config["output_fn"]] if config.get("output_fn") else []
+    found = {_find_source(str(name)) for name in names}
+    own = Path(espnet3.__file__).parent
+    return {path for path in found if path is not None and not path.is_relative_to(own)}
+
+
+def _find_source(dotted: str) -> Path | None:
+    parts = dotted.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            spec = importlib.util.find_spec(".".join(parts[:cut]))
+        except (ModuleNotFoundError, ValueError):
+            continue
+        if spec is not None and spec.origin is not None and _is_file(Path(spec.origin)):
+            return Path(spec.origin)
+    return None
+
+
+def _tree_digest(folders: Sequence[Path]) -> str:
+    return fingerprint(
+        [
+            [path.relative_to(folder).as_posix(), fingerprint_file(path)]
+            for folder in folders
+            for path in sorted(folder.rglob("*.py"))
+        ]
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        # Too long for a path, or not a path at all: an ordinary text.
+        return False
