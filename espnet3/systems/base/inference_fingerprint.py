@@ -21,9 +21,9 @@ def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[st
     """Return a digest of each thing that the outputs of one test set depend on.
 
     These are the keys of the configuration (without where the work runs), the number of samples,
-    the content of files named under ``dataset`` and ``model`` (and under ``model`` inside YAML files
-    named there), the manifests in ``data_dir``, and the source code of the package, of the recipe
-    and of modules that the configuration names.
+    the content of files named under ``dataset`` and ``model`` (and under ``model`` inside YAML
+    files named there), the manifests in ``data_dir``, and the source code of the package, of the
+    recipe and of modules that the configuration names.
 
     Args:
         config: Resolved inference configuration, as plain containers.
@@ -43,11 +43,6 @@ def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[st
     parts["code.recipe"] = _tree_digest([recipe_dir / "src", recipe_dir / "dataset"])
     parts |= {f"code.{p}": fingerprint_file(p) for p in _named_sources(config)}
     return dict(sorted(parts.items()))
-
-
-def describe_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Return the names of the parts that differ."""
-    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
 
 
 def iter_files(node: Any, recipe_dir: Path) -> Iterator[Path]:

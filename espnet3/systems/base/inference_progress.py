@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any
+
+from tqdm import tqdm
 
 from espnet3.utils.types import Seconds
 
@@ -33,6 +35,49 @@ class AudioMeter:
             self.seconds = None
         else:
             self.seconds += lengths[0] / float(rate)
+
+
+class ProgressBar:
+    """A bar on a terminal that shows samples, speed and real-time factor.
+
+    Args:
+        name: Test set, shown in front.
+        total: Number of samples.
+        meter: Knows how much audio the model was given.
+    """
+
+    def __init__(self, name: str, total: int, meter: AudioMeter) -> None:
+        self._meter = meter
+        self._bar = tqdm(total=total, desc=name, unit="utt", disable=None, dynamic_ncols=True)
+        self._count = 0
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def advance(self) -> None:
+        """Count one finished sample."""
+        self._count += 1
+        if not self._bar.disable and self._meter.seconds:
+            elapsed = self._bar.format_dict["elapsed"]
+            self._bar.set_postfix_str(f"RTF {elapsed / self._meter.seconds:.3f}", refresh=False)
+        self._bar.update()
+
+    def summary(self, seconds: Seconds) -> str:
+        """Return one line about a finished test set; ``seconds`` is the time that it took."""
+        speed = self._count / seconds
+        text = f"samples={self._count} seconds={seconds:.1f} samples_per_second={speed:.1f}"
+        if self._meter.seconds:
+            audio = self._meter.seconds
+            text += f" audio_seconds={audio:.1f} RTF={seconds / audio:.4f}"
+        return text
 
 
 _meter: ContextVar[AudioMeter | None] = ContextVar("espnet3_audio_meter", default=None)

@@ -1,0 +1,124 @@
+"""What the stages of the base system read from their configuration files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from espnet3.errors import MissingConfigError, SettingError
+from espnet3.utils.settings import rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceSettings:
+    """What ``infer`` reads from inference.yaml."""
+
+    inference_dir: Path
+    """Folder of the outputs, one folder per test set below it."""
+    dataset: dict[str, Any] | None = None
+    """Organizer with ``test``: a list of entries with a ``name`` each."""
+    input_key: str | list[str] | None = None
+    """Field or fields of a sample that the model takes."""
+    output_fn: str | None = None
+    """Dotted path of the function that makes a record of a model's result."""
+    output_keys: str | list[str] | None = None
+    """Fields of a record that are written; null writes all of the first record."""
+    idx_key: str | None = None
+    """Field of a record with the sample id; null means ``utt_id``."""
+    batch_size: int | None = None
+    """Samples per call of the model; null calls it with one sample, not in a list."""
+    output_artifacts: dict[str, Any] | None = None
+    """How output fields are written, by field."""
+    provider: dict[str, Any] | None = None
+    """``_target_`` of the provider, and its ``params``."""
+    runner: dict[str, Any] | None = None
+    """``_target_`` of the runner, and its arguments."""
+    others: dict[str, Any] = rest("Keys of the provider, the model and the parallel runtime.")
+
+    def __post_init__(self) -> None:
+        if self.input_key is None:
+            raise MissingConfigError(
+                "must be set to the field(s) that the model takes", key="inference_config.input_key"
+            )
+        for name in ("input_key", "output_keys"):
+            if getattr(self, name) in ("", []):
+                raise MissingConfigError("must not be empty", key=f"inference_config.{name}")
+        for name in ("provider", "runner"):
+            if not getattr(self, name):
+                raise MissingConfigError(
+                    f"inference_config.{name} must be set to a mapping with `_target_`"
+                )
+        resume = (self.runner or {}).get("resume", "auto")
+        if not isinstance(resume, bool) and resume != "auto":
+            raise SettingError("must be auto, true or false", key="runner.resume", value=resume)
+
+    @property
+    def reuses_finished_run(self) -> bool:
+        """Whether a finished, equal run makes another one unnecessary."""
+        return bool((self.runner or {}).get("resume", "auto"))
+
+    def test_names(self) -> list[str]:
+        """Return the names of the test sets, in the order of the file.
+
+        Raises:
+            MissingConfigError: If there are none, or one has no name.
+            SettingError: If two have the same name.
+        """
+        entries = (self.dataset or {}).get("test") or []
+        names = []
+        for index, entry in enumerate(entries):
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if not isinstance(name, str) or not name.strip():
+                raise MissingConfigError(
+                    "every test set must define non-empty `name`", key=f"dataset.test[{index}]"
+                )
+            if name.startswith(".") or "/" in name or "\\" in name:
+                raise SettingError(
+                    "cannot be the name of a folder", key=f"dataset.test[{index}].name", value=name
+                )
+            names.append(name)
+        if not names:
+            raise SettingError("must list at least one test set", key="dataset.test")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SettingError(f"test sets share a name: {', '.join(repeated)}", key="dataset.test")
+        return names
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSettings:
+    """One entry of ``metrics`` in metrics.yaml."""
+
+    metric: dict[str, Any]
+    """``_target_`` of the metric and its arguments."""
+    inputs: list[str] | dict[str, str] | None = None
+    """Names of SCP files, or alias to name; null means the metric's ``ref_key`` and ``hyp_key``."""
+    name: str | None = None
+    """Key of the scores in metrics.json; null means the class path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings:
+    """What ``measure`` reads from metrics.yaml."""
+
+    inference_dir: Path
+    """Folder that ``infer`` wrote; scores are written beside the test sets."""
+    metrics: list[MetricSettings] | None = None
+    """Metrics in the order in which they run; required."""
+    dataset: dict[str, Any] | None = None
+    """Optional ``test`` list whose names replace the search for test sets."""
+    allow_incomplete: bool = False
+    """Score test sets that ``infer`` has not finished, and record the coverage."""
+    merge: bool = False
+    """Keep scores of metrics.json whose metric is not in this file."""
+    others: dict[str, Any] = rest("Keys that only interpolations read.")
+
+    def __post_init__(self) -> None:
+        if self.metrics is None:
+            raise SettingError("must be set to a list of metrics", key="metrics")
+
+    def test_names(self) -> list[str]:
+        """Return the configured names of test sets, an empty list if there are none."""
+        entries = (self.dataset or {}).get("test") or []
+        return [str(entry["name"]) for entry in entries]

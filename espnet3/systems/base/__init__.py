@@ -1,0 +1,1 @@
+"""The workflow: stages that compose everything below."""

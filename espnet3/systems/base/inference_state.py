@@ -1,0 +1,95 @@
+"""What a finished inference run leaves behind, for the next run and for scoring."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from espnet3.systems.base.inference_writer import STATE_DIR, InferenceWriter
+from espnet3.utils.fingerprint import fingerprint, fingerprint_file
+from espnet3.utils.path_utils import write_json
+from espnet3.utils.scp_utils import read_scp
+from espnet3.utils.types import Seconds
+
+_FILE = "done.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """The content of ``<test set>/.infer/done.json``."""
+
+    num_samples: int
+    """Length of the data set."""
+    num_records: int
+    """Lines of each SCP file."""
+    seconds: Seconds
+    """Time that decoding took."""
+    scp_digests: Mapping[str, str]
+    """Digest of each SCP file, by output field."""
+    artifact_fields: list[str]
+    """Fields whose SCP lines name files."""
+    parts: Mapping[str, str]
+    """Digests of what the outputs depend on."""
+
+    @classmethod
+    def load(cls, folder: Path) -> FinishedRun | None:
+        """Return the record of a test set's folder, ``None`` if no run has finished there."""
+        try:
+            content = json.loads((folder / STATE_DIR / _FILE).read_text(encoding="utf-8"))
+            content.pop("fingerprint")
+            return cls(**content)
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            # Absent, or written by another version: decode again.
+            return None
+
+    @classmethod
+    def of(
+        cls,
+        writer: InferenceWriter,
+        *,
+        num_samples: int,
+        seconds: Seconds,
+        parts: Mapping[str, str],
+    ) -> FinishedRun:
+        """Describe the run whose files ``writer`` has committed."""
+        digests = {f: fingerprint_file(writer.folder / f"{f}.scp") for f in writer.fields}
+        return cls(
+            num_samples=num_samples,
+            num_records=writer.count,
+            seconds=round(seconds, 3),
+            scp_digests=digests,
+            artifact_fields=sorted(writer.artifact_fields),
+            parts=parts,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the record; from then on the outputs count as complete."""
+        content = {"fingerprint": fingerprint(dict(self.parts)), **dataclasses.asdict(self)}
+        write_json(folder / STATE_DIR / _FILE, content)
+
+    def find_changes(self, folder: Path, parts: Mapping[str, str]) -> list[str]:
+        """Return what differs now: parts by name, and outputs that are gone or were edited."""
+        names = sorted(n for n in {*self.parts, *parts} if self.parts.get(n) != parts.get(n))
+        for field, digest in self.scp_digests.items():
+            path = folder / f"{field}.scp"
+            if not path.is_file() or fingerprint_file(path) != digest:
+                names.append(f"output {path.name}")
+            elif field in self.artifact_fields and not _artifacts_exist(path):
+                names.append(f"files of output {field}")
+        return names
+
+
+def discard(folder: Path) -> None:
+    """Declare the outputs of a test set incomplete, because a run is about to replace them."""
+    (folder / STATE_DIR / _FILE).unlink(missing_ok=True)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Tell whether a run has started in a test set's folder and not ended."""
+    return (folder / STATE_DIR).is_dir() and not (folder / STATE_DIR / _FILE).is_file()
+
+
+def _artifacts_exist(scp: Path) -> bool:
+    return all(Path(value).exists() for _, value in read_scp(scp))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet3.systems.base.inference_writer import InferenceWriter, safe_file_name
+from espnet3.utils.scp_utils import read_scp
+
+ID_CHARS = st.characters(codec="utf-8", exclude_categories=["Zs", "Zl", "Zp", "Cc"])
+ids = st.lists(st.text(ID_CHARS, min_size=1, max_size=200), min_size=1, max_size=8, unique=True)
+
+
+def write(folder, records, **options):
+    with InferenceWriter(folder, idx_key="utt_id", **options) as writer:
+        for record in records:
+            writer.add(record)
+        writer.commit()
+
+
+@pytest.mark.parametrize("name", ["spk1.001", "a-b_c", "größe", "1_theo_0", "a+b=c@d,e"])
+def test_ordinary_ids_are_file_names(name):
+    assert safe_file_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/root", "a/b", "a\\b", ".hidden", "..", "a\0b", "a%2Fb", "x" * 300],
+)
+def test_other_ids_become_names_that_stay_in_the_folder(name):
+    safe = safe_file_name(name)
+    assert not {"/", "\\", "\0"} & set(safe)
+    assert not safe.startswith(".")
+    assert len(safe.encode()) <= 200
+    assert "%" in safe
+
+
+@given(names=ids)
+def test_different_ids_never_share_a_file(tmp_path_factory, names):
+    folder = tmp_path_factory.mktemp("out") / "clean"
+    records = [{"utt_id": n, "x": np.array([i])} for i, n in enumerate(names)]
+    write(folder, records)
+    rows = list(read_scp(folder / "x.scp"))
+    assert [sample_id for sample_id, _ in rows] == names
+    assert [int(np.load(path)[0]) for _, path in rows] == list(range(len(names)))
+    assert len({path.casefold() for _, path in rows}) == len(names)
+    assert {p.parent for p in folder.rglob("*.npy")} == {folder / "x"}
+
+
+@pytest.mark.parametrize("names", [["a", "a.npy"], ["a.npy", "a"], ["a", "A"], ["s.001", "s.002"]])
+def test_ids_that_a_suffix_or_case_would_merge_are_kept_apart(tmp_path, names):
+    write(tmp_path, [{"utt_id": n, "x": np.array([i])} for i, n in enumerate(names)])
+    rows = list(read_scp(tmp_path / "x.scp"))
+    assert [int(np.load(path)[0]) for _, path in rows] == [0, 1]
+    assert len({path.casefold() for _, path in rows}) == 2
+
+
+def test_nothing_is_visible_before_the_commit(tmp_path):
+    with InferenceWriter(tmp_path, idx_key="id") as writer:
+        writer.add({"id": "a", "hyp": "x"})
+        assert list(tmp_path.glob("*.scp")) == []
+        writer.commit()
+    assert (tmp_path / "hyp.scp").read_text() == "a x\n"
+    assert json.loads((tmp_path / ".infer" / "owned.json").read_text()) == ["hyp"]
+
+
+def test_without_commit_nothing_is_left(tmp_path):
+    with InferenceWriter(tmp_path, idx_key="id") as writer:
+        writer.add({"id": "a", "hyp": "x"})
+    assert [p.name for p in tmp_path.rglob("*")] == [".infer"]
+
+
+def test_remains_of_a_killed_run_are_cleared(tmp_path):
+    (tmp_path / ".infer" / "partial").mkdir(parents=True)
+    (tmp_path / ".infer" / "partial" / "old.scp").write_text("a")
+    write(tmp_path, [{"utt_id": "a", "hyp": "x"}])
+    assert sorted(p.name for p in tmp_path.rglob("*.scp")) == ["hyp.scp"]
+
+
+@pytest.mark.parametrize("field", ["../up", "a/b", ".hidden", ""])
+def test_a_field_that_cannot_be_a_file_name_is_refused(tmp_path, field):
+    with pytest.raises(ValueError, match="name of a file"):
+        write(tmp_path, [{"utt_id": "a", field: "x"}])
+
+
+def test_records_must_be_dicts(tmp_path):
+    with pytest.raises(TypeError, match="Expected dict output"):
+        write(tmp_path, ["a"])

@@ -1,0 +1,160 @@
+"""A tiny data set, model and output functions that the tests of the stage name by dotted path."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+
+import numpy as np
+import torch
+
+from espnet3.systems.base.inference_provider import InferenceProvider
+from espnet3.systems.base.inference_runner import InferenceRunner
+
+HERE = __name__
+builds: Counter[str] = Counter()
+seen: list[object] = []
+
+
+class ToyDataset:
+    def __init__(self, ids, **fields):
+        builds["dataset"] += 1
+        self.ids = list(ids)
+        self.fields = fields
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, idx):
+        return {
+            "utt_id": self.ids[idx],
+            "speech": np.full(4, float(idx), np.float32),
+            "text": f"r{idx}",
+            **self.fields,
+        }
+
+
+class ToyOrganizer:
+    def __init__(self, test, **fields):
+        self.test = {
+            entry["name"]: ToyDataset(entry.get("ids", ["a", "b"]), **fields) for entry in test
+        }
+
+
+class ToyModel:
+    """Returns ``h<index>`` for a waveform, and a list of such texts for a list."""
+
+    def __init__(self, device, prefix="h"):
+        builds["model"] += 1
+        self.prefix = prefix
+
+    def __call__(self, speech, **kwargs):
+        seen.append(speech)
+        if isinstance(speech, list):
+            return [self(item) for item in speech]
+        return f"{self.prefix}{int(speech[0])}"
+
+
+class DyingModel(ToyModel):
+    """Is killed on the second sample, as by the kernel's out-of-memory killer."""
+
+    def __call__(self, speech, **kwargs):
+        if speech[0] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(speech)
+
+
+class FailingModel(ToyModel):
+    def __call__(self, speech, **kwargs):
+        raise ArithmeticError("too hard")
+
+
+def build_output(data, model_output, idx):
+    if isinstance(idx, list):
+        rows = zip(data, model_output, idx, strict=True)
+        return [build_output(*row) for row in rows]
+    return {"utt_id": data["utt_id"], "hyp": model_output, "ref": data["text"], "idx": idx}
+
+
+def build_many_types(data, model_output, idx):
+    return {
+        "utt_id": data["utt_id"],
+        "text": model_output,
+        "score": np.float32(1.5),
+        "flag": torch.tensor(True),
+        "wave": torch.tensor(data["speech"]) / 10,
+        "posterior": torch.ones(2, 3),
+        "info": {"größe": [1, 2]},
+    }
+
+
+def build_lines(data, model_output, idx):
+    return {"utt_id": data["utt_id"], "hyp": "one\ntwo\u2028three"}
+
+
+def build_list(data, model_output, idx):
+    return {"utt_id": data["utt_id"], "hyp": ["a"], "ref": "b"}
+
+
+def build_none(data, model_output, idx):
+    return {"utt_id": data["utt_id"], "hyp": None}
+
+
+def build_two(data, model_output, idx):
+    return [{"utt_id": f"{data['utt_id']}-{i}", "hyp": i} for i in range(2)]
+
+
+def build_only_id(data, model_output, idx):
+    return {"utt_id": data["utt_id"]}
+
+
+def build_without_id(data, model_output, idx):
+    return {"hyp": model_output}
+
+
+class InstanceProvider(InferenceProvider):
+    """Overrides a build method as an ordinary method."""
+
+    def build_model(self, config):
+        return ToyModel(device="cpu", prefix=self.config.prefix)
+
+
+class FlippingRunner(InferenceRunner):
+    @staticmethod
+    def forward(idx, *, dataset, model, flip=False, **kw):
+        record = InferenceRunner.forward(idx, dataset=dataset, model=model, **kw)
+        return {**record, "hyp": record["hyp"][::-1]} if flip else record
+
+
+class ReturnsNothing(InferenceRunner):
+    def __call__(self, indices):
+        return None
+
+
+class ReturnsHalf(InferenceRunner):
+    def __call__(self, indices):
+        return super().__call__(list(indices)[:1])
+
+
+class NoRunner:
+    def __init__(self, **kwargs):
+        pass
+
+
+def toy_config(inference_dir, **changes):
+    """Return the plain content of an inference.yaml."""
+    config = {
+        "recipe_dir": ".",
+        "inference_dir": str(inference_dir),
+        "dataset": {"_target_": f"{HERE}.ToyOrganizer", "test": [{"name": "clean"}]},
+        "model": {"_target_": f"{HERE}.ToyModel"},
+        "input_key": "speech",
+        "output_fn": f"{HERE}.build_output",
+        "parallel": {"env": "local", "n_workers": 1},
+        "provider": {"_target_": "espnet3.systems.base.inference_provider.InferenceProvider"},
+        "runner": {"_target_": "espnet3.systems.base.inference_runner.InferenceRunner"},
+        "device": "cpu",
+    }
+    config.update(changes)
+    return config
