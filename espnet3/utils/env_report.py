@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import importlib.metadata
 import logging
 import os
 import platform
@@ -146,6 +145,8 @@ def describe_process() -> dict[str, Any]:
 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Return the versions of the named distributions that this interpreter can see."""
+    import importlib.metadata  # costs 0.03 s, which `run.py --help` need not pay
+
     found: dict[str, str] = {}
     for name in names:
         try:
@@ -213,6 +214,8 @@ def _write_requirements(logger: logging.Logger, stacklevel: int) -> None:
             "requirements.txt is not written: no log file is open", stacklevel=stacklevel
         )
         return
+    import importlib.metadata
+
     lines = {f"{d.name}=={d.version}" for d in importlib.metadata.distributions() if d.name}
     write_text(path.with_name("requirements.txt"), "\n".join(sorted(lines, key=str.lower)) + "\n")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from espnet3.errors import ConfigError, did_you_mean
+from espnet3.errors import ConfigError, StageError, did_you_mean
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import FILE_ONLY
 from espnet3.utils.logging_utils import log_stage, log_stage_metadata, set_stage_log_handler
@@ -25,6 +25,14 @@ _dry_run: ContextVar[bool] = ContextVar("espnet3_dry_run", default=False)
 
 class UnknownStageError(ConfigError):
     """A stage was requested that the recipe's list does not have."""
+
+
+class StageMethodError(StageError, AttributeError):
+    """The system has no method for a requested stage."""
+
+
+class StageSignatureError(StageError, TypeError):
+    """A stage method cannot be called without arguments."""
 
 
 def resolve_stages(requested: Sequence[str], stages: Sequence[str]) -> list[str]:
@@ -95,8 +103,9 @@ def run_stages(
         log: Logger for the progress lines.
 
     Raises:
-        AttributeError: If the system lacks a stage.
-        TypeError: If a stage cannot be called without arguments.
+        StageMethodError: If the system lacks a stage; also an ``AttributeError``.
+        StageSignatureError: If a stage cannot be called without arguments; also a
+            ``TypeError``.
         Exception: What a stage raises, unchanged.
 
     Example:
@@ -129,14 +138,14 @@ def _stage_method(system: Any, stage: str) -> Callable[[], Any]:
     if not callable(method):
         known = [n for n in dir(type(system)) if not n.startswith("_")]
         methods = [n for n in known if callable(getattr(type(system), n))]
-        raise AttributeError(
+        raise StageMethodError(
             f"System has no stage method: {stage}\n"
             f"  {type(system).__qualname__} has: {', '.join(methods)}"
         )
     try:
         inspect.signature(method).bind()
     except TypeError as error:
-        raise TypeError(
+        raise StageSignatureError(
             f"Stage '{stage}' does not accept CLI arguments, but {type(system).__qualname__}."
             f"{stage} asks for some ({error}); put all settings in the YAML config"
         ) from None

@@ -1,0 +1,1 @@
+"""Defaults that recipes build on, one folder per task."""

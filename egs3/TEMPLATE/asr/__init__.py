@@ -1,0 +1,1 @@
+"""Speech recognition: stage list, default configurations and model output."""

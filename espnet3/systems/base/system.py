@@ -1,0 +1,252 @@
+"""The workflow of one recipe: configurations in slots, one method per stage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import espnet3
+from espnet3.components.data.dataset_module import load_dataset_module
+from espnet3.errors import MissingConfigError, StageError
+from espnet3.systems.base import dataset_stage
+from espnet3.systems.base.inference import infer
+from espnet3.utils.env_report import FILE_ONLY
+from espnet3.utils.stage_logs import lookup, resolve_log_dir
+from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
+from espnet3.utils.stages_utils import is_dry_run
+
+logger = logging.getLogger(__name__)
+
+
+def collect_stats(config: Any) -> Any:
+    """See :func:`espnet3.systems.base.training.collect_stats`."""
+    from espnet3.systems.base.training import (  # type: ignore[import-not-found,unused-ignore]
+        collect_stats as run,
+    )
+
+    return run(config)
+
+
+def train(config: Any) -> Any:
+    """See :func:`espnet3.systems.base.training.train`."""
+    from espnet3.systems.base.training import (  # type: ignore[import-not-found,unused-ignore]
+        train as run,
+    )
+
+    return run(config)
+
+
+def measure(config: Any) -> Any:
+    """See :func:`espnet3.systems.base.metric.measure`."""
+    from espnet3.systems.base.metric import (  # type: ignore[import-not-found,unused-ignore]
+        measure as run,
+    )
+
+    return run(config)
+
+
+class BaseSystem:
+    """Binds configurations to stages.
+
+    A stage is a method without arguments; :func:`~espnet3.utils.stages_utils.run_stages` calls the
+    requested ones in order. A recipe adds a stage by adding a method. Stages read their
+    configurations and never change them.
+
+    Args:
+        training_config: For ``create_dataset``, ``collect_stats``, ``train`` and ``pack_model``.
+        inference_config: For ``infer``.
+        metrics_config: For ``measure``.
+        publication_config: For ``pack_model`` and ``upload_model``.
+        stage_log_mapping: Stage → folder of its log: a dotted reference from this object
+            (``"training_config.exp_dir"``), a list of references of which the first that leads
+            somewhere counts, or a ``Path``. Wins over :attr:`STAGE_LOG_MAPPING`.
+        demo_config: For ``pack_demo`` and ``upload_demo``.
+        **extra_configs: Further slots; each name ends in ``_config``.
+
+    Raises:
+        MissingConfigError: If ``training_config`` has no ``exp_dir``; also a ``ValueError``.
+        TypeError: If an extra keyword does not end in ``_config``.
+
+    Example:
+        >>> system = BaseSystem(metrics_config={"inference_dir": "exp/base/inference"})
+        >>> system.stage_log_dirs["measure"].as_posix()
+        'exp/base/inference'
+    """
+
+    DATASET_BUILDER_CLASS_NAME: ClassVar[str] = "DatasetBuilder"
+    DATASET_CLASS_NAME: ClassVar[str] = "Dataset"
+    DISTRIBUTED_STAGES: ClassVar[Sequence[str]] = ("train",)
+    """Stages that all ranks execute when a launcher starts the recipe once per rank."""
+    STAGE_LOG_MAPPING: ClassVar[Mapping[str, Any]] = {
+        stage: entry.log_dir
+        for stage, entry in STAGES.items()
+        if entry.log_dir is not None and stage != "train_tokenizer"
+    }
+
+    def __init__(
+        self,
+        training_config: Any = None,
+        inference_config: Any = None,
+        metrics_config: Any = None,
+        publication_config: Any = None,
+        stage_log_mapping: Mapping[str, Any] | None = None,
+        demo_config: Any = None,
+        **extra_configs: Any,
+    ) -> None:
+        self.training_config = training_config
+        self.inference_config = inference_config
+        self.metrics_config = metrics_config
+        self.publication_config = publication_config
+        self.demo_config = demo_config
+        for name, config in extra_configs.items():
+            if not name.endswith("_config"):
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword {name!r}")
+            setattr(self, name, config)
+        self.config_paths: dict[str, Path] = {}
+        self.exp_dir = self._find_exp_dir()
+        self._stage_log_mapping = {**self.STAGE_LOG_MAPPING, **(stage_log_mapping or {})}
+        slots = [name for name, value in vars(self).items() if name.endswith("_config") and value]
+        logger.info(
+            "system=%s slots=%s exp_dir=%s",
+            type(self).__name__,
+            ",".join(name.removesuffix("_config") for name in slots) or None,
+            self.exp_dir,
+        )
+
+    def _find_exp_dir(self) -> Path | None:
+        if self.training_config is None:
+            return None
+        value = lookup(self, "training_config.exp_dir")
+        if value is None or not str(value).strip():
+            raise MissingConfigError("must be set", key="training_config.exp_dir")
+        exp_dir = Path(value)
+        if not is_dry_run():
+            exp_dir.mkdir(parents=True, exist_ok=True)
+        return exp_dir
+
+    @property
+    def train_config(self) -> Any:
+        """Alias of ``training_config``."""
+        return self.training_config
+
+    @train_config.setter
+    def train_config(self, config: Any) -> None:
+        self.training_config = config
+
+    @property
+    def infer_config(self) -> Any:
+        """Alias of ``inference_config``."""
+        return self.inference_config
+
+    @infer_config.setter
+    def infer_config(self, config: Any) -> None:
+        self.inference_config = config
+
+    @property
+    def demo_config_path(self) -> Path | None:
+        """File of the demo configuration, where ``run.py`` loaded one."""
+        return self.config_paths.get("demo_config")
+
+    @property
+    def stage_log_dirs(self) -> dict[str, Path]:
+        """Log folder of each stage that has one of its own, and ``default`` for the others.
+
+        Looked up anew each time, so slots that a subclass sets late are seen.
+        """
+        folders = {"default": self.exp_dir or Path.cwd() / "logs"}
+        for stage, reference in self._stage_log_mapping.items():
+            folder = resolve_log_dir(self, reference)
+            if folder is not None:
+                folders[stage] = folder
+        return folders
+
+    def create_dataset(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare the corpora of all dataset entries."""
+        self._begin("create_dataset", args, kwargs, "training_config.data_dir")
+        dataset_stage.create_dataset(
+            self.training_config,
+            self.inference_config,
+            load_module=load_dataset_module,
+            builder_class_name=self.DATASET_BUILDER_CLASS_NAME,
+        )
+
+    def collect_stats(self, *args: Any, **kwargs: Any) -> Any:
+        """Collect lengths and feature statistics of the training and validation data."""
+        paths = ("training_config.exp_dir", "training_config.stats_dir")
+        self._begin("collect_stats", args, kwargs, *paths)
+        return collect_stats(self.training_config)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train the model."""
+        paths = ("training_config.exp_dir", "training_config.model._target_")
+        self._begin("train", args, kwargs, *paths)
+        return train(self.training_config)
+
+    def infer(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the trained model over the test sets."""
+        self._begin("infer", args, kwargs, "inference_config.inference_dir")
+        return infer(self.inference_config)
+
+    def measure(self, *args: Any, **kwargs: Any) -> Any:
+        """Score what ``infer`` wrote."""
+        self._begin("measure", args, kwargs, "metrics_config.inference_dir")
+        results = measure(self.metrics_config)
+        logger.info("results: %s", results, extra=FILE_ONLY)
+        return results
+
+    def pack_model(self, *args: Any, **kwargs: Any) -> Any:
+        """Pack the trained model into a bundle."""
+        self._begin("pack_model", args, kwargs, "training_config.exp_dir")
+        from espnet3.utils.publish_utils import (  # type: ignore[import-not-found,unused-ignore]
+            pack_model,
+        )
+
+        return pack_model(self)
+
+    def upload_model(self, *args: Any, **kwargs: Any) -> Any:
+        """Upload the bundle to the Hub."""
+        self._begin("upload_model", args, kwargs)
+        self._refuse("upload_model", "the folder that pack_model wrote can be uploaded by hand")
+
+    def pack_demo(self, *args: Any, **kwargs: Any) -> Any:
+        """Pack a demo around the bundle."""
+        self._begin("pack_demo", args, kwargs)
+        self._refuse("pack_demo", "espnet3.publication.InferenceSession runs a bundle from Python")
+
+    def upload_demo(self, *args: Any, **kwargs: Any) -> Any:
+        """Upload the demo."""
+        self._begin("upload_demo", args, kwargs)
+        self._refuse("upload_demo", "there is no demo to upload without pack_demo")
+
+    @staticmethod
+    def _reject_stage_args(stage: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise ``TypeError`` if a stage was called with arguments."""
+        if args or kwargs:
+            given = ", ".join([*map(repr, args), *(f"{key}=" for key in kwargs)])
+            raise TypeError(
+                f"Stage '{stage}' does not accept arguments ({given}); "
+                "put all settings in the YAML config"
+            )
+
+    def _begin(
+        self, stage: str, args: Sequence[Any], kwargs: Mapping[str, Any], *references: str
+    ) -> None:
+        """Check that a stage can start and log what it works on."""
+        self._check_start(stage, args, kwargs)
+        facts = " ".join(f"{ref.split('.', 1)[1]}={lookup(self, ref)}" for ref in references)
+        logger.info("%s: %s", stage, facts or "starting")
+
+    def _check_start(self, stage: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self._reject_stage_args(stage, args, kwargs)
+        for slot in stage_entry(stage).slots:
+            if getattr(self, slot) is None:
+                raise MissingConfigError(
+                    f"stage {stage} needs {slot}, which is None",
+                    hint=f"pass {slot}= to {type(self).__name__}, or {flag_of(slot)} to run.py",
+                )
+
+    @staticmethod
+    def _refuse(stage: str, instead: str) -> NoReturn:
+        raise StageError(f"stage {stage} is not part of espnet3 {espnet3.__version__}\n  {instead}")

@@ -1,0 +1,122 @@
+"""The flags of ``run.py`` and what its user sees when it fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import yaml
+from omegaconf.errors import OmegaConfBaseException
+
+from espnet3.errors import Espnet3Error
+from espnet3.utils.stage_table import SLOT_FILES, UPLOAD_STAGES, flag_of
+from espnet3.utils.stages_utils import resolve_stages
+
+_RENAMED = {
+    "--train_config": "--training_config",
+    "--infer_config": "--inference_config",
+    "--metric_config": "--metrics_config",
+    "--publish_config": "--publication_config",
+}
+_USER_ERRORS = (Espnet3Error, OSError, yaml.YAMLError, OmegaConfBaseException)
+"""Errors whose text says what to do; a traceback would only bury it."""
+
+
+def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of a recipe; the recipe may add flags of its own.
+
+    Args:
+        stages: The recipe's stages in the order in which they run.
+    """
+    parser = argparse.ArgumentParser(
+        description="Run stages of a recipe. All settings live in the YAML files.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(stage_list=list(stages))
+    uploads = [stage for stage in stages if stage in UPLOAD_STAGES]
+    parser.add_argument(
+        "--stages",
+        nargs="+",
+        choices=[*stages, "all"],
+        default=["all"],
+        metavar="STAGE",
+        help=f"stages to run, out of: {', '.join(stages)}; default: all"
+        + (f" but {' and '.join(uploads)}, which must be named" if uploads else ""),
+    )
+    for slot, file in SLOT_FILES.items():
+        parser.add_argument(
+            flag_of(slot), type=Path, default=None, metavar="YAML", help=f"usually conf/{file}"
+        )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SLOT.KEY=VALUE",
+        help="override one value, for example training.trainer.max_epochs=1; repeatable",
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="check everything and say what would run"
+    )
+    parser.add_argument(
+        "--write_requirements",
+        action="store_true",
+        help="write the installed packages next to each stage log",
+    )
+    for old, new in _RENAMED.items():
+        parser.add_argument(old, action=_RenamedFlag, new=new, help=argparse.SUPPRESS)
+    return parser
+
+
+def parse_cli_and_stage_args(
+    parser: argparse.ArgumentParser, stages: Sequence[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the command line of this process.
+
+    From here on an error that carries its own explanation ends the program with that text instead
+    of a traceback, which the stage log keeps.
+
+    Args:
+        parser: Parser of the recipe.
+        stages: The recipe's stages in the order in which they run.
+
+    Returns:
+        The arguments, with the raw request in ``stages``, and the stages to run in list order.
+    """
+    sys.excepthook = show_error
+    args = parser.parse_args()
+    args.stage_list = list(stages)
+    return args, resolve_stages(args.stages, stages)
+
+
+def show_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Write an uncaught exception to stderr: explained errors as text, others with traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+    elif issubclass(kind, _USER_ERRORS):
+        lines = [f"error: {error}", *getattr(error, "__notes__", [])]
+        sys.stderr.write("\n".join(lines) + "\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+class _RenamedFlag(argparse.Action):
+    """A flag of earlier versions: names its successor."""
+
+    def __init__(self, *, new: str, **kwargs: Any) -> None:
+        super().__init__(nargs="?", **{**kwargs, "dest": argparse.SUPPRESS})
+        self._new = new
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        parser.error(f"{option_string} is now called {self._new}")

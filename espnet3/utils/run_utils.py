@@ -1,0 +1,232 @@
+"""What every ``run.py`` does: load configurations, build the system, run the stages."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.utils.config_utils import load_and_merge_config, load_config_with_defaults
+from espnet3.utils.experiment_naming import (
+    apply_training_experiment_context,
+    known_value,
+    resolve_loaded_configs,
+    validate_experiment_context,
+)
+from espnet3.utils.key_accounting import check_config, check_configs, report_findings
+from espnet3.utils.logging_utils import configure_logging
+from espnet3.utils.overrides import apply_overrides
+from espnet3.utils.recipe_path import activate_recipe, running_recipe_dir
+from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
+from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of, stage_entry
+from espnet3.utils.stages_utils import dry_run_scope, resolve_stages, run_stages
+
+logger = logging.getLogger(__name__)
+
+Configs = dict[str, DictConfig | None]
+"""Slot name to configuration; ``None`` for a slot without a file."""
+
+
+def main(
+    args: argparse.Namespace,
+    system_cls: Callable[..., Any],
+    stages: Sequence[str] | None = None,
+    *,
+    default_stages: Sequence[str],
+    template_package: str,
+    extra_configs: Mapping[str, str | None] | None = None,
+    required_configs: Mapping[str, str | Sequence[str]] | None = None,
+    naming_source: str = "training_config",
+) -> None:
+    """Run the requested stages of a recipe.
+
+    Args:
+        args: Parsed command line. Absent attributes count as not given.
+        system_cls: System of the recipe; called with the slots as keywords.
+        stages: The recipe's stages in the order in which they run; by default the list that its
+            parser was built with, else ``default_stages``.
+        default_stages: Stages of the template.
+        template_package: Package whose ``conf`` holds the defaults, ``egs3.TEMPLATE.asr``.
+        extra_configs: Further slots → the template file with their defaults, or ``None``.
+        required_configs: Stage → slot or slots that it needs, over the framework's own table.
+        naming_source: Slot that names the experiment for inference, metrics and publication.
+
+    Raises:
+        ConfigError: If a stage is unknown or a configuration is missing or wrong; this is found
+            before anything is written.
+        Exception: What a stage raises, unchanged.
+    """
+    configure_logging()
+    known_stages = stages or getattr(args, "stage_list", None) or default_stages
+    requested = getattr(args, "stages", None) or ["all"]
+    stages_to_run = resolve_stages(requested, known_stages)
+    files = {**SLOT_FILES, **(extra_configs or {})}
+    paths = {slot: getattr(args, slot, None) for slot in files}
+    check_required_configs(stages_to_run, paths, required_configs)
+    _warn_about_order(stages_to_run)
+
+    configs = load_slots(paths, files, template_package)
+    apply_overrides(configs, getattr(args, "set", None) or [])
+    _activate(configs)
+    check_slots(configs, files)
+    name_experiment(configs, naming_source, stages_to_run)
+    resolve_loaded_configs(*configs.values())
+
+    with dry_run_scope(bool(getattr(args, "dry_run", False))):
+        system = build_system(system_cls, configs)
+        system.config_paths = {s: Path(p).absolute() for s, p in paths.items() if p is not None}
+        logger.info("requested stages: %s", " ".join(requested))
+        logger.info("stages to run: %s", " ".join(stages_to_run))
+        run_stages(system=system, stages_to_run=stages_to_run, args=args, log=logger)
+
+
+def check_required_configs(
+    stages_to_run: Sequence[str],
+    paths: Mapping[str, Any],
+    required_configs: Mapping[str, str | Sequence[str]] | None = None,
+) -> None:
+    """Check that every requested stage has a file for each slot that it needs.
+
+    Raises:
+        MissingConfigError: Otherwise; also a ``ValueError``.
+    """
+    missing: dict[str, list[str]] = {}
+    for stage in stages_to_run:
+        needs = (required_configs or {}).get(stage, stage_entry(stage).slots)
+        slots = [needs] if isinstance(needs, str) else needs
+        absent = [slot for slot in slots if paths.get(slot) is None]
+        if absent:
+            missing[stage] = absent
+    if not missing:
+        return
+    # A recipe with needs of its own has other flags than the standard five.
+    named = dict.fromkeys(slot for slots in missing.values() for slot in slots)
+    flags = "/".join(map(flag_of, named if required_configs else SLOT_FILES))
+    raise MissingConfigError(
+        f"Config not provided for stage(s): {', '.join(missing)}. Use {flags}."
+    )
+
+
+def load_slots(
+    paths: Mapping[str, Any], files: Mapping[str, str | None], template_package: str
+) -> Configs:
+    """Load each given file over its template, unresolved.
+
+    Args:
+        paths: Slot → file of the recipe, ``None`` for an empty slot.
+        files: Slot → template file with its defaults, ``None`` for no defaults.
+        template_package: Package that holds the template files.
+
+    Raises:
+        MissingFileError: If a file does not exist.
+        ConfigError: If a file is malformed.
+    """
+    configs: Configs = {}
+    for slot, path in paths.items():
+        file = files[slot]
+        if path is None:
+            configs[slot] = None
+        elif file is None:
+            configs[slot] = load_config_with_defaults(path, resolve=False)
+        else:
+            configs[slot] = load_and_merge_config(path, file, template_package, resolve=False)
+    return configs
+
+
+def check_slots(configs: Configs, files: Mapping[str, str | None]) -> None:
+    """Check the keys of all loaded configurations; an extra slot by the rules of its template.
+
+    Raises:
+        ConfigError: If a configuration has a mistake; the text lists all of them.
+    """
+    findings = check_configs({s: c for s, c in configs.items() if s in SLOT_FILES})
+    for slot, file in files.items():
+        config = configs[slot]
+        if slot not in SLOT_FILES and config is not None:
+            findings += check_config(config, Path(file or slot).stem)
+    report_findings(findings)
+
+
+def name_experiment(configs: Configs, naming_source: str, stages_to_run: Sequence[str]) -> None:
+    """Let the experiment's name propagate between slots, in place, and check that there is one.
+
+    Raises:
+        ConfigError: If ``infer`` or ``measure`` do not know which experiment they belong to.
+    """
+    training_config = configs.get(naming_source)
+    apply_training_experiment_context(
+        training_config=training_config,
+        inference_config=configs["inference_config"],
+        metrics_config=configs["metrics_config"],
+        publication_config=configs["publication_config"],
+        demo_config=configs["demo_config"],
+        log=logger,
+    )
+    validate_experiment_context(
+        training_config=training_config,
+        inference_config=configs["inference_config"],
+        metrics_config=configs["metrics_config"],
+        stages_to_run=stages_to_run,
+    )
+
+
+def build_system(system_cls: Callable[..., Any], configs: Configs) -> Any:
+    """Call the system with the slots that its constructor takes.
+
+    Raises:
+        ConfigError: If a file was given for a slot that it does not take.
+    """
+    parameters = inspect.signature(system_cls).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    taken = {s: config for s, config in configs.items() if takes_any or s in parameters}
+    refused = [s for s, config in configs.items() if config is not None and s not in taken]
+    if refused:
+        name = getattr(system_cls, "__name__", str(system_cls))
+        raise ConfigError(
+            f"{', '.join(map(flag_of, refused))} was given, but {name} takes no "
+            f"{', '.join(refused)}",
+            hint=f"leave the flag out, or add the parameter to {name}.__init__",
+        )
+    return system_cls(**taken)
+
+
+def _activate(configs: Configs) -> None:
+    recipe_dir = running_recipe_dir()
+    if recipe_dir is None:
+        named = (known_value(c, "recipe_dir") for c in configs.values() if c is not None)
+        recipe_dir = next((Path(value) for value in named if value is not None), None)
+    if recipe_dir is not None:
+        activate_recipe(recipe_dir)
+
+
+def _warn_about_order(stages_to_run: Sequence[str]) -> None:
+    if "infer" not in stages_to_run:
+        return
+    after = stages_to_run[stages_to_run.index("infer") + 1 :]
+    late = [stage for stage in after if stage.startswith("train") and stage not in STAGES]
+    if late:
+        logger.warning(
+            "%s will run after infer, because it comes later in the stage list", ", ".join(late)
+        )
+
+
+__all__ = [
+    "apply_training_experiment_context",
+    "build_parser",
+    "build_system",
+    "check_required_configs",
+    "check_slots",
+    "load_slots",
+    "main",
+    "name_experiment",
+    "parse_cli_and_stage_args",
+    "resolve_loaded_configs",
+    "resolve_stages",
+    "validate_experiment_context",
+]
