@@ -1,0 +1,155 @@
+"""Which files of a folder go into a bundle."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+logger = logging.getLogger(__name__)
+
+ALWAYS_SKIPPED = (
+    "__pycache__",
+    "*.pyc",
+    ".git",
+    ".venv",
+    ".pixi",
+    ".ipynb_checkpoints",
+    ".DS_Store",
+    ".env*",
+    ".netrc",
+    "*.pem",
+    "id_rsa*",
+    ".ssh",
+    ".aws",
+)
+DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
+"""Names that hold decoding output when they lie in an experiment folder."""
+
+
+class PathPatterns:
+    """Patterns with the meaning they have in a ``.gitignore``.
+
+    A pattern without a slash matches a name at any depth; one with a slash matches from the top.
+    A folder that matches takes everything below with it, and ``x/**`` takes ``x`` too.
+
+    Example:
+        >>> patterns = PathPatterns(["*.log", "**/tensorboard/**", "/top.txt"])
+        >>> [patterns.match(p) for p in ("a/b.log", "a/tensorboard/events", "a/top.txt")]
+        [True, True, False]
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._compiled = [_compile(pattern) for pattern in patterns if pattern.strip("/ ")]
+
+    def match(self, path: str | PurePosixPath) -> bool:
+        """Tell whether a relative path, or a folder on the way to it, matches."""
+        parts = PurePosixPath(path).parts
+        prefixes = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+        return any(pattern.fullmatch(prefix) for pattern in self._compiled for prefix in prefixes)
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    text = pattern.rstrip("/")
+    while text.endswith("/**"):
+        text = text[:-3]
+    if "/" not in text and not pattern.startswith("/"):
+        text = f"**/{text}"
+    return re.compile("".join(_translate(text.lstrip("/"))))
+
+
+def _translate(text: str) -> Iterator[str]:
+    position = 0
+    for match in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]", text):
+        yield re.escape(text[position : match.start()])
+        token = match.group()
+        if token == "**/":
+            yield "(?:[^/]+/)*"
+        elif token == "**":
+            yield ".*"
+        elif token in "*?":
+            yield f"[^/]{token if token == '*' else ''}"
+        else:
+            yield token.replace("[!", "[^")
+        position = match.end()
+    yield re.escape(text[position:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is left out while copying.
+
+    Args:
+        exclude: Patterns of the user, matched from the copied folder and from the bundle root.
+        bundle_dir: The bundle folder itself, and through it leftovers of a killed packing.
+        inference_dir: Configured output of ``infer``; left out of experiment folders.
+    """
+
+    exclude: PathPatterns
+    bundle_dir: Path
+    inference_dir: Path | None = None
+
+    def iter_files(
+        self, source: Path, destination: str, *, is_experiment: bool = False
+    ) -> Iterator[tuple[Path, str]]:
+        """Yield ``(file, bundle path)`` below a file or folder, in sorted order.
+
+        Links are followed for content but keep their names; a broken link or a cycle of links is
+        reported and left out.
+        """
+        if source.is_dir():
+            yield from self._walk(source, PurePosixPath(), destination, is_experiment, ())
+        elif not self._is_skipped(PurePosixPath(source.name), destination):
+            yield source, destination
+
+    def _walk(
+        self,
+        folder: Path,
+        inner: PurePosixPath,
+        top: str,
+        is_experiment: bool,
+        parents: tuple[str, ...],
+    ) -> Iterator[tuple[Path, str]]:
+        real = os.path.realpath(folder)
+        if real in parents:
+            logger.warning("left out of the bundle: %s is a cycle of links", folder)
+            return
+        for entry in sorted(folder.iterdir()):
+            relative = inner / entry.name
+            destination = str(PurePosixPath(top) / relative)
+            if self._is_skipped(relative, destination) or self._is_own(entry):
+                continue
+            if is_experiment and self._is_decoding_output(entry):
+                continue
+            if entry.is_dir():
+                yield from self._walk(entry, relative, top, is_experiment, (*parents, real))
+            elif entry.is_file():
+                yield entry, destination
+            else:
+                logger.warning("left out of the bundle: %s is a broken link or a device", entry)
+
+    def _is_skipped(self, relative: PurePosixPath, destination: str) -> bool:
+        return (
+            _NEVER.match(relative) or self.exclude.match(relative) or self.exclude.match(destination)
+        )
+
+    def _is_own(self, entry: Path) -> bool:
+        own = self.bundle_dir
+        leftovers = (f".{own.name}.partial-", f".{own.name}.retired-")
+        if entry.name != own.name and not entry.name.startswith(leftovers):
+            return False
+        is_same = os.path.realpath(entry.parent) == os.path.realpath(own.parent)
+        return is_same or os.path.realpath(entry) == os.path.realpath(own)
+
+    def _is_decoding_output(self, entry: Path) -> bool:
+        if _DECODING.match(entry.name):
+            return True
+        target = self.inference_dir
+        return target is not None and os.path.realpath(entry) == os.path.realpath(target)
+
+
+_NEVER = PathPatterns(ALWAYS_SKIPPED)
+_DECODING = PathPatterns(DECODING_OUTPUT)

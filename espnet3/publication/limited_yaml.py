@@ -1,0 +1,73 @@
+"""Read YAML that nobody vouches for: plain data only, bounded in size, depth and expansion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from espnet3.errors import ConfigError
+
+MAX_BYTES = 10 * 2**20
+MAX_DEPTH = 64
+MAX_ALIASES = 1000
+MAX_NODES = 2_000_000
+"""Nodes after aliases are expanded; a few nested aliases can stand for billions."""
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file as plain containers and scalars.
+
+    Raises:
+        ConfigError: If the file is too large, too deep, expands to too much, or is not plain YAML.
+        OSError: If it cannot be read.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise ConfigError(f"is larger than {MAX_BYTES} bytes", file=path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        _check_events(text, path)
+        content = yaml.safe_load(text)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"is not plain YAML: {error}", file=path) from error
+    if _count_nodes(content, {}, ()) > MAX_NODES:
+        raise ConfigError(f"expands to more than {MAX_NODES} nodes", file=path)
+    return content
+
+
+def read_mapping(path: Path) -> dict[str, Any] | None:
+    """Read a YAML file; anything but a readable mapping gives ``None``."""
+    try:
+        content = read_yaml(path)
+    except (OSError, ConfigError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _check_events(text: str, path: Path) -> None:
+    depth = aliases = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            aliases += 1
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"is nested deeper than {MAX_DEPTH} levels", file=path)
+        if aliases > MAX_ALIASES:
+            raise ConfigError(f"has more than {MAX_ALIASES} aliases", file=path)
+
+
+def _count_nodes(node: Any, known: dict[int, int], parents: tuple[int, ...]) -> int:
+    if not isinstance(node, Mapping | list):
+        return 1
+    if id(node) in parents:
+        return MAX_NODES + 1
+    if id(node) not in known:
+        children = node.values() if isinstance(node, Mapping) else node
+        inner = (*parents, id(node))
+        known[id(node)] = 1 + sum(_count_nodes(child, known, inner) for child in children)
+    return known[id(node)]

@@ -1,0 +1,191 @@
+"""The README of a bundle: a template, its values and the table of results."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.publication.bundle import dump_yaml
+
+DEFAULT_TEMPLATE = "readme.md"
+PIPELINE_TAGS = {
+    "asr": "automatic-speech-recognition",
+    "tts": "text-to-speech",
+    "enh": "audio-to-audio",
+}
+Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Metric → test set → column → value."""
+
+
+def built_in_template(name: str = DEFAULT_TEMPLATE) -> str:
+    """Return a template that comes with the package."""
+    folder = importlib.resources.files("espnet3.publication") / "templates"
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def find_template(template: Path | None, recipe_root: Path | None) -> str:
+    """Return the text of a model card template.
+
+    Args:
+        template: Path as configured; ``None`` is the built-in one. A relative path is looked up in
+            the recipe, the working directory and the package's own templates.
+        recipe_root: Recipe directory.
+
+    Raises:
+        FileNotFoundError: If there is no such template.
+    """
+    if template is None:
+        return built_in_template()
+    bases = [base for base in (recipe_root, Path.cwd()) if base is not None]
+    for candidate in [template] if template.is_absolute() else [base / template for base in bases]:
+        if candidate.is_file():
+            return candidate.read_text(encoding="utf-8")
+    try:
+        return built_in_template(template.name)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"publication_config.pack_model.readme_template: {template} does not exist"
+        ) from None
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Fill a template.
+
+    ``$name`` and ``${name}`` are replaced in one pass, so values are never expanded again; ``$$``
+    is a dollar sign. A line with a ``${name}`` that has no value is dropped; an unknown ``$name``
+    stays.
+
+    Example:
+        >>> render("by ${creator}\\n$$5 for $name", {"creator": None, "name": "it"})
+        '$5 for it'
+    """
+    texts = {name: "" if value is None else str(value) for name, value in values.items()}
+    kept = [line for line in template.splitlines(keepends=True) if not _lacks_value(line, texts)]
+    text = string.Template("".join(kept)).safe_substitute(texts)
+    return text.rstrip("\n") + "\n" if template.endswith("\n") else text
+
+
+def _lacks_value(line: str, texts: Mapping[str, str]) -> bool:
+    names = (match.group("braced") for match in string.Template.pattern.finditer(line))
+    return any(name is not None and not texts.get(name) for name in names)
+
+
+def front_matter(values: Mapping[str, Any], scores: Scores) -> str:
+    """Return the metadata block that the Hub reads, written by a YAML dumper."""
+    task = values.get("task")
+    pipeline = values.get("pipeline_tag") or PIPELINE_TAGS.get(str(task))
+    tags = ["espnet", "espnet3", "audio", *([str(pipeline)] if pipeline else [])]
+    content: dict[str, Any] = {"library_name": "espnet", "tags": tags}
+    optional = {
+        "pipeline_tag": pipeline,
+        "license": values.get("license"),
+        "language": values.get("lang"),
+        "datasets": values.get("datasets"),
+        "base_model": values.get("base_model"),
+        "model-index": _model_index(values, pipeline, scores),
+    }
+    content |= {name: value for name, value in optional.items() if value}
+    return f"---\n{dump_yaml(content)}---"
+
+
+def _model_index(
+    values: Mapping[str, Any], pipeline: str | None, scores: Scores
+) -> list[dict[str, Any]]:
+    results = [
+        {
+            "task": {"type": pipeline or "audio-to-audio"},
+            "dataset": {"name": test, "type": test},
+            "metrics": [
+                {"type": column.lower(), "name": column, "value": value}
+                for column, value in sorted(columns.items())
+                if isinstance(value, int | float)
+            ],
+        }
+        for test, columns in _by_test_set(scores).items()
+    ]
+    results = [result for result in results if result["metrics"]]
+    return [{"name": str(values["pack_name"]), "results": results}] if results else []
+
+
+def check_front_matter(card: str) -> None:
+    """Raise unless the metadata block of a card, if it has one, is a YAML mapping.
+
+    Raises:
+        ConfigError: If the Hub could not read the block.
+    """
+    if not card.startswith("---\n"):
+        return
+    block = card[4:].partition("\n---")[0]
+    try:
+        content = yaml.safe_load(block)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the front matter of README.md is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError("the front matter of README.md is not a YAML mapping")
+
+
+def read_scores(path: Path | None) -> Scores:
+    """Read a score file; what is not in a layout that we know gives no scores."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(content, Mapping):
+        return {}
+    scores: dict[str, dict[str, dict[str, Any]]] = {}
+    for metric, tests in content.items():
+        if not isinstance(tests, Mapping):
+            return {}
+        column = str(metric).rpartition(".")[2]
+        scores[str(metric)] = {
+            str(test): dict(value) if isinstance(value, Mapping) else {column: value}
+            for test, value in tests.items()
+        }
+    return scores
+
+
+def results_table(scores: Scores) -> str:
+    """Return the results as a Markdown section, empty without scores.
+
+    Example:
+        >>> print(results_table({"m.WER": {"clean": {"WER": 2.0}}}))
+        ## Results
+        <BLANKLINE>
+        | Test | WER |
+        | --- | --- |
+        | clean | 2.0 |
+    """
+    by_test = _by_test_set(scores)
+    if not by_test:
+        return ""
+    columns = sorted({column for values in by_test.values() for column in values})
+    rows = [
+        [test, *(_cell(values.get(column)) for column in columns)]
+        for test, values in sorted(by_test.items())
+    ]
+    lines = [["Test", *columns], ["---"] * (len(columns) + 1), *rows]
+    return "## Results\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _by_test_set(scores: Scores) -> dict[str, dict[str, Any]]:
+    by_test: dict[str, dict[str, Any]] = {}
+    for tests in scores.values():
+        for test, values in tests.items():
+            by_test.setdefault(test, {}).update(values)
+    return by_test
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = str(round(value, 4)) if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

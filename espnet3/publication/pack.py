@@ -1,0 +1,319 @@
+"""Write a bundle: carry out a plan in a fresh folder, describe it, then swap it in."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from omegaconf import OmegaConf
+
+import espnet3
+from espnet3.errors import BundleError
+from espnet3.publication import bundle, model_card, scrub, user_code
+from espnet3.publication.limited_yaml import read_mapping
+from espnet3.publication.pack_inputs import PackableSystem, read_inputs, read_value
+from espnet3.publication.pack_plan import USER_CODE, PackPlan, plan_pack
+from espnet3.publication.packed_weights import PackedWeight, export_weights
+from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
+from espnet3.publication.yaml_links import expand_references, iter_strings, reachable_yaml
+from espnet3.utils.path_utils import atomic_directory, write_text
+from espnet3.utils.types import PathLike
+
+logger = logging.getLogger(__name__)
+
+_CODE_SUFFIXES = frozenset({".py", ".sh"})
+
+
+def pack_model(
+    system: PackableSystem,
+    *,
+    include: Sequence[PathLike] | None = None,
+    extra: Sequence[PathLike] | None = None,
+    git_info: Callable[[], Mapping[str, str]],
+    account: Callable[[], str],
+) -> Path:
+    """Pack a trained model into a bundle; see :func:`espnet3.utils.publish_utils.pack_model`.
+
+    Args:
+        system: Object with ``training_config`` and ``publication_config``.
+        include: Replaces the experiment folder as what is always copied.
+        extra: Further paths to copy.
+        git_info: Returns ``head`` and ``dirty`` of the recipe's repository.
+        account: Returns the name of the user's Hub account, or an empty string.
+    """
+    plan = plan_pack(read_inputs(system, include=include, extra=extra))
+    with atomic_directory(plan.inputs.out_dir) as building:
+        facts = {"git": git_info(), "creator": account()}
+        _write_bundle(plan, building, facts)
+    _report(plan)
+    return plan.inputs.out_dir
+
+
+def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
+    _copy_files(plan, root)
+    weights = export_weights(plan.weights, root)
+    relocator = Relocator(
+        recipe_root=plan.inputs.recipe_root,
+        moved={**plan.moved, **{path: packed.destination for path, packed in weights.items()}},
+    )
+    _relocate_copies(plan, root, relocator)
+    _write_configs(plan, root, relocator, set(weights))
+    meta = _describe(plan, root, weights)
+    _prune_yaml(plan, root, meta)
+    _copy_scores(plan, root)
+    bundle.write_meta(root, meta)
+    write_text(root / "README.md", _render_card(plan, root, relocator, facts, meta))
+    _check_model_files(root)
+    _check_text(plan, root)
+    bundle.read_artifacts(root, bundle.read_meta(root))
+    bundle.write_manifest(root)
+
+
+def _copy_files(plan: PackPlan, root: Path) -> None:
+    packed: dict[str, Path] = {}
+    for destination, source in plan.copies.items():
+        target = root / destination
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A registered artifact that is in the bundle already should not take its space twice.
+        twin = packed.setdefault(os.path.realpath(source), target)
+        try:
+            if twin is not target:
+                os.link(twin, target)
+                continue
+        except OSError:
+            logger.debug("no hard links here; %s is copied", source)
+        shutil.copyfile(source, target)
+
+
+def _relocate_copies(plan: PackPlan, root: Path, relocator: Relocator) -> None:
+    """Take the paths of this machine out of copied YAML and data; code is left as it is."""
+    host_paths = scrub.HostPaths(plan.inputs.recipe_root, Path.cwd())
+    for destination in plan.copies:
+        path = root / destination
+        text = scrub.read_small_text(path)
+        if text is None or path.suffix in _CODE_SUFFIXES:
+            continue
+        folder = PurePosixPath(destination).parent.as_posix()
+        new = _relocate_text(path, text, folder, relocator, host_paths)
+        if new != text:
+            write_text(path, new)
+
+
+def _relocate_text(
+    path: Path, text: str, folder: str, relocator: Relocator, host_paths: scrub.HostPaths
+) -> str:
+    content = read_mapping(path) if path.suffix in (".yaml", ".yml") else None
+    if content is None:
+        return host_paths.shorten(text)
+    rewritten = scrub.redact(relocator.rewrite_config(content, folder))
+    return text if rewritten == content else bundle.dump_yaml(rewritten)
+
+
+def _write_configs(
+    plan: PackPlan, root: Path, relocator: Relocator, exported: set[Path]
+) -> None:
+    for name, config in plan.inputs.configs.items():
+        content = OmegaConf.to_container(config, resolve=False)
+        if name == "inference" and isinstance(content, dict):
+            content["model"] = _resolve_weights(plan, content.get("model"), exported)
+        rewritten = relocator.rewrite_config(content)
+        write_text(root / "conf" / f"{name}.yaml", bundle.dump_yaml(scrub.redact(rewritten)))
+
+
+def _resolve_weights(plan: PackPlan, model: Any, exported: set[Path]) -> Any:
+    """Replace interpolated paths of exported weights, whose file name changes, by plain ones."""
+    resolved = plan.inputs.read("inference", "model")
+    if not isinstance(model, dict) or not isinstance(resolved, dict):
+        return model
+    return {
+        name: resolved[name]
+        if isinstance(resolved.get(name), str) and plan.inputs.locate(resolved[name]) in exported
+        else value
+        for name, value in model.items()
+    }
+
+
+def _describe(
+    plan: PackPlan, root: Path, weights: Mapping[Path, PackedWeight]
+) -> bundle.BundleMeta:
+    files = {w.name: weights[w.source].destination for w in plan.weights} | dict(plan.files)
+    yaml_files = dict(plan.yaml_files)
+    for name, place in bundle.CONFIG_ENTRIES.items():
+        if (root / place).is_file():
+            yaml_files.setdefault(name, place)
+    code = tuple(folder for folder in USER_CODE if (root / folder).is_dir())
+    config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
+    used = {name: config.get(name) for name in ("model", "output_fn")}
+    targets = sorted({path for _, path in user_code.find_references(used, code)})
+    return bundle.BundleMeta(
+        files=files,
+        yaml_files=yaml_files,
+        user_code_paths=code,
+        strategy=plan.strategy,
+        trust={"requires_user_code": bool(targets), "targets": targets},
+        weights={w.name: dict(weights[w.source].facts) for w in plan.weights},
+    )
+
+
+def _prune_yaml(plan: PackPlan, root: Path, meta: bundle.BundleMeta) -> None:
+    """Remove the variants of configs that nothing in the bundle refers to."""
+    experiment = plan.inputs.exp_dir
+    place = plan.relocator.destination(experiment) if experiment is not None else None
+    starts = [*meta.files.values(), *meta.yaml_files.values(), bundle.INFERENCE_CONFIG]
+    kept = reachable_yaml([root / start for start in starts], root)
+    kept |= {(root / start).resolve() for start in starts}
+    listed = [root / path for path in plan.listed]
+    for folder in [root / "conf", *([root / place] if place else [])]:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            if any(path.is_relative_to(own) or own.is_relative_to(path) for own in listed):
+                continue
+            if path.suffix in (".yaml", ".yml") and path.resolve() not in kept:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _copy_scores(plan: PackPlan, root: Path) -> None:
+    if plan.scores is None:
+        return
+    for name in {plan.scores.name, "scores.json"}:
+        shutil.copyfile(plan.scores, root / name)
+
+
+def _render_card(
+    plan: PackPlan,
+    root: Path,
+    relocator: Relocator,
+    facts: Mapping[str, Any],
+    meta: bundle.BundleMeta,
+) -> str:
+    inputs = plan.inputs
+    scores = model_card.read_scores(plan.scores)
+    exp_dir = relocator.destination(inputs.exp_dir) if inputs.exp_dir is not None else None
+    created = datetime.datetime.fromtimestamp(bundle.build_time(), datetime.UTC)
+    values: dict[str, Any] = {
+        "hf_repo": inputs.upload.hf_repo,
+        "system": inputs.system_name,
+        "recipe": _recipe_name(plan),
+        "creator": facts["creator"],
+        "pack_name": inputs.out_dir.name,
+        "pack_strategy": plan.strategy,
+        "exp_dir": exp_dir,
+        "created_at": created.isoformat(timespec="seconds"),
+        "git_head": facts["git"].get("head"),
+        "git_dirty": facts["git"].get("dirty"),
+        "train_config": _training_config_text(plan, relocator),
+        "results_section": model_card.results_table(scores),
+        "framework_version": espnet3.__version__,
+        "python_version": platform.python_version(),
+        "torch_version": bundle.installed_version("torch"),
+        "task": inputs.task,
+        "trust_note": _trust_note(meta),
+        **(inputs.settings.readme_context or {}),
+    }
+    needs_trust = bool(meta.trust["requires_user_code"])
+    values.setdefault("usage_snippet", _usage_snippet(values, needs_trust=needs_trust))
+    values.setdefault("front_matter", model_card.front_matter(values, scores))
+    template = model_card.find_template(inputs.settings.readme_template, inputs.recipe_root)
+    card = scrub.redact_text(model_card.render(template, values))
+    model_card.check_front_matter(card)
+    return card
+
+
+def _recipe_name(plan: PackPlan) -> str:
+    named = plan.inputs.read("training", "recipe")
+    if named:
+        return str(named)
+    script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else None
+    for place in (plan.inputs.recipe_root, script.absolute().parent if script else None):
+        parts = place.parts if place is not None else ()
+        if "egs3" in parts:
+            return "/".join(parts[parts.index("egs3") + 1 :][:2])
+    return ""
+
+
+def _training_config_text(plan: PackPlan, relocator: Relocator) -> str:
+    config = plan.inputs.configs["training"]
+    content = read_value(OmegaConf.create({"config": config}), "config")
+    if content is None:
+        content = OmegaConf.to_container(config, resolve=False)
+    return bundle.dump_yaml(scrub.redact(relocator.rewrite_config(content))).rstrip("\n")
+
+
+def _usage_snippet(values: Mapping[str, Any], *, needs_trust: bool) -> str:
+    name = values.get("hf_repo") or values["pack_name"]
+    trust = ", trust_user_code=True" if needs_trust else ""
+    return (
+        "```python\n"
+        "from espnet3.publication import InferenceSession\n\n"
+        f'session = InferenceSession.from_pretrained("{name}"{trust})\n'
+        "result = session(waveform)  # float32 array, shape (samples,)\n"
+        "```"
+    )
+
+
+def _trust_note(meta: bundle.BundleMeta) -> str:
+    targets = meta.trust["targets"]
+    if not targets:
+        return "No code of this bundle is run to load it."
+    return "Loading runs code of this bundle: " + ", ".join(f"`{name}`" for name in targets) + "."
+
+
+def _check_model_files(root: Path) -> None:
+    """Raise if the packed inference config names a file that is not in the bundle."""
+    config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
+    for key, text in iter_strings(config.get("model"), "model"):
+        path = expand_references(text, {**config, "recipe_dir": str(root)})
+        is_lost = text.startswith("external://")
+        if is_lost or (path.startswith(f"{root}/") and not Path(path).exists()):
+            raise BundleError(
+                f"conf/inference.yaml: {key} = {text.replace(BUNDLE_ROOT + '/', '')!r} names a file "
+                "that is not in the bundle\n"
+                "  check that it exists (has `train` run?), and add it to "
+                "publication_config.pack_model.files or extra"
+            )
+
+
+def _check_text(plan: PackPlan, root: Path) -> None:
+    """Refuse to publish secrets and paths of this machine."""
+    mode = plan.inputs.settings.secret_scan
+    if mode == "off":
+        return
+    host_paths = scrub.HostPaths(plan.inputs.recipe_root, Path.cwd())
+    found = [
+        f"{path.relative_to(root)}:{finding.line}: {finding.kind}"
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        for finding in scrub.scan_text(scrub.read_small_text(path) or "", host_paths)
+    ]
+    if not found:
+        return
+    listing = "\n  ".join(found[:20])
+    if mode == "warn":
+        logger.warning("the bundle holds what should not be published:\n  %s", listing)
+        return
+    raise BundleError(
+        f"will not pack what should not be published:\n  {listing}\n"
+        "  remove it, or set publication_config.pack_model.secret_scan: warn"
+    )
+
+
+def _report(plan: PackPlan) -> None:
+    out_dir = plan.inputs.out_dir
+    sizes = [path.stat().st_size for path in out_dir.rglob("*") if path.is_file()]
+    trust = (bundle.read_meta(out_dir).get("trust") or {}).get("targets")
+    logger.info("packed %s: files=%d size_mib=%.1f", out_dir, len(sizes), sum(sizes) / 2**20)
+    if trust:
+        logger.info("users must pass trust_user_code=True, because of: %s", ", ".join(trust))
+    else:
+        logger.info("the bundle loads without trust_user_code")
+
+
+__all__ = ["pack_model"]

@@ -1,0 +1,303 @@
+"""Decide what goes where in a bundle. Reads the disk, writes nothing."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from espnet3.errors import BundleError, StageError
+from espnet3.publication.bundle import CONFIG_ENTRIES
+from espnet3.publication.file_selection import PathPatterns, Selection
+from espnet3.publication.pack_inputs import PackInputs, check_out_dir
+from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource, choose_weights
+from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
+from espnet3.publication.yaml_links import iter_strings
+
+logger = logging.getLogger(__name__)
+
+RECIPE_ASSETS = (
+    "conf", "src", "dataset", "run.py", "pixi.toml", "pixi.lock", ".python-version",
+    "pyproject.toml", "uv.lock", "LICENSE*",
+)  # fmt: skip
+USER_CODE = ("src",)
+_COMPOUND_SUFFIXES = frozenset({".tar.gz", ".tar.bz2", ".tar.xz"})
+_MAX_PATH = 1024
+_REFERRING_SECTIONS = {
+    "training": ("model", "tokenizer", "normalize", "dataset.preprocessor"),
+    "inference": ("model", "tokenizer"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackPlan:
+    """Everything that packing will do."""
+
+    inputs: PackInputs
+    strategy: str
+    copies: Mapping[str, Path]
+    """Bundle path → file; copied as they are (text files are made relocatable)."""
+    weights: tuple[WeightSource, ...]
+    files: Mapping[str, str]
+    """Registered artifacts: name → bundle path."""
+    yaml_files: Mapping[str, str]
+    moved: Mapping[Path, str]
+    """Absolute path → bundle path, where the two differ by more than the recipe root."""
+    listed: tuple[str, ...]
+    """Bundle paths that the user asked for; no YAML below them is pruned."""
+    scores: Path | None
+
+    @property
+    def relocator(self) -> Relocator:
+        """How paths are rewritten."""
+        return Relocator(recipe_root=self.inputs.recipe_root, moved=self.moved)
+
+
+@dataclass(kw_only=True)
+class _Draft:
+    """A plan in the making."""
+
+    inputs: PackInputs
+    selection: Selection
+    copies: dict[str, Path] = field(default_factory=dict)
+    checkpoints: dict[str, Path] = field(default_factory=dict)
+    moved: dict[Path, str] = field(default_factory=dict)
+    listed: list[str] = field(default_factory=list)
+
+    def add(self, source: Path, destination: str) -> None:
+        known = self.copies.setdefault(destination, source)
+        if known != source and not os.path.samefile(known, source):
+            raise BundleError(
+                f"{known} and {source} would both be packed as {destination}\n"
+                "  rename one of them, or list it under publication_config.pack_model.files"
+            )
+
+    def add_tree(self, source: Path, destination: str, *, is_experiment: bool = False) -> None:
+        """Add a file or folder; checkpoints of an experiment are left to the weights export."""
+        found = self.selection.iter_files(source, destination, is_experiment=is_experiment)
+        for file, place in found:
+            if is_experiment and file.suffix in CHECKPOINT_SUFFIXES:
+                self.checkpoints[place] = file
+            else:
+                self.add(file, place)
+
+    @property
+    def relocator(self) -> Relocator:
+        return Relocator(recipe_root=self.inputs.recipe_root, moved=self.moved)
+
+
+def choose_strategy(inputs: PackInputs) -> str:
+    """Return the packing strategy.
+
+    Raises:
+        StageError: If it is ``espnet2``, which this version cannot pack.
+    """
+    strategy: str = inputs.settings.strategy
+    if strategy == "auto":
+        strategy = "espnet2" if inputs.read("training", "task") else "espnet3"
+    if strategy == "espnet2":
+        raise StageError(
+            "this version of espnet3 does not pack strategy espnet2 "
+            f"(pack_model.strategy: {inputs.settings.strategy})\n"
+            "  set publication_config.pack_model.strategy: espnet3 to pack the experiment as it is"
+        )
+    return strategy
+
+
+def plan_pack(inputs: PackInputs) -> PackPlan:
+    """Decide on the content of a bundle and check that all of it exists.
+
+    Raises:
+        BundleError: If an artifact is absent, two files claim one place, several score files are
+            found, or ``out_dir`` must not be replaced.
+        StageError: If the strategy cannot be packed.
+    """
+    strategy = choose_strategy(inputs)
+    draft = _Draft(
+        inputs=inputs,
+        selection=Selection(
+            exclude=PathPatterns(inputs.settings.exclude_patterns),
+            bundle_dir=inputs.out_dir,
+            inference_dir=inputs.read_path("inference", "inference_dir"),
+        ),
+    )
+    _add_recipe(draft)
+    sources = list(_add_listed_paths(draft))
+    files, yaml_files = _add_registered(draft)
+    weights = choose_weights(inputs, draft.checkpoints)
+    for path in _referenced_files(inputs):
+        if path not in {weight.source for weight in weights}:
+            _add_referenced(draft, path)
+    for weight in weights:
+        if draft.relocator.destination(weight.source) is None:
+            draft.moved[weight.source] = weight.destination
+    _add_default_artifacts(draft, yaml_files)
+    registered = [*(inputs.settings.files or {}).values(), *(inputs.settings.yaml_files or {}).values()]
+    check_out_dir(inputs, [*sources, *map(inputs.locate, registered)])
+    for place in CONFIG_ENTRIES.values():
+        if Path(place).stem in inputs.configs:
+            draft.copies.pop(place, None)
+    return PackPlan(
+        inputs=inputs,
+        strategy=strategy,
+        copies=dict(sorted(draft.copies.items())),
+        weights=weights,
+        files=files,
+        yaml_files=yaml_files,
+        moved=draft.moved,
+        listed=tuple(draft.listed),
+        scores=find_scores(inputs),
+    )
+
+
+def _add_recipe(draft: _Draft) -> None:
+    root = draft.inputs.recipe_root
+    for pattern in RECIPE_ASSETS if root else ():
+        assert root is not None
+        for asset in sorted(root.glob(pattern)):
+            draft.add_tree(asset, asset.name)
+
+
+def _add_listed_paths(draft: _Draft) -> Iterator[Path]:
+    """Add what ``include`` and ``extra`` name; yield what exists."""
+    inputs = draft.inputs
+    exp_dir = inputs.exp_dir
+    default = (exp_dir,) if exp_dir is not None else ()
+    include = default if inputs.include is None else inputs.include
+    listed = [*inputs.settings.include_paths, *inputs.extra, *inputs.settings.extra_paths]
+    data_dir = inputs.read_path("training", "data_dir")
+    if inputs.settings.include_data_dir and data_dir is not None and data_dir.exists():
+        listed.append(data_dir)
+    for path in (*include, *listed):
+        for source in _expand(inputs, path):
+            is_experiment = source == exp_dir
+            destination = _place(draft, source)
+            if not is_experiment:
+                draft.listed.append(destination)
+            draft.add_tree(source, destination, is_experiment=is_experiment)
+            yield source
+
+
+def _expand(inputs: PackInputs, path: Path) -> list[Path]:
+    located = inputs.locate(path)
+    if located.exists():
+        return [located]
+    base = inputs.recipe_root or Path.cwd()
+    found = sorted(glob.glob(str(absolute(path, base)), recursive=True))  # noqa: PTH207 - absolute
+    if not found:
+        logger.warning("not packed, because it does not exist: %s", located)
+    return [Path(name) for name in found]
+
+
+def _place(draft: _Draft, source: Path) -> str:
+    """Return where a listed path goes: its place in the recipe, ``exp``, or its own name."""
+    root = draft.inputs.recipe_root
+    in_recipe = Relocator(recipe_root=root).destination(source)
+    if in_recipe:
+        return in_recipe
+    if source == draft.inputs.exp_dir:
+        place = "exp"
+    else:
+        place = source.name
+        logger.warning("%s lies outside the recipe; it is packed as %s", source, place)
+    draft.moved[source] = place
+    return place
+
+
+def _add_registered(draft: _Draft) -> tuple[dict[str, str], dict[str, str]]:
+    """Add ``files`` and ``yaml_files``; return them as name → bundle path."""
+    tables: list[dict[str, str]] = []
+    for section in ("files", "yaml_files"):
+        entries: dict[str, Path] = getattr(draft.inputs.settings, section) or {}
+        table: dict[str, str] = {}
+        for name, path in entries.items():
+            source = draft.inputs.locate(path)
+            if not source.exists():
+                raise BundleError(
+                    f"publication_config.pack_model.{section}.{name}: {source} does not exist"
+                )
+            place = f"{section}/{name}{_suffix(source)}"
+            for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+                if file.is_file():
+                    inner = file.relative_to(source).as_posix()
+                    draft.add(file, place if inner == "." else f"{place}/{inner}")
+            if source not in draft.copies.values():
+                draft.moved[source] = place
+            table[name] = place
+        tables.append(table)
+    return tables[0], tables[1]
+
+
+def _suffix(source: Path) -> str:
+    if source.is_dir():
+        return ""
+    compound = "".join(source.suffixes[-2:])
+    return compound if compound in _COMPOUND_SUFFIXES else source.suffix
+
+
+def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
+    """Yield the tokenizer, statistics and other files that the model sections name."""
+    for name, sections in _REFERRING_SECTIONS.items():
+        for section in sections:
+            for key, text in iter_strings(inputs.read(name, section)):
+                last = key.rpartition(".")[2]
+                if len(text) > _MAX_PATH or not (is_path_key(last) or "/" in text):
+                    continue
+                path = inputs.locate(text)
+                if path.is_file() or (last == "save_path" and path.is_dir()):
+                    yield path
+
+
+def _add_referenced(draft: _Draft, source: Path) -> None:
+    destination = draft.relocator.destination(source)
+    if destination is None:
+        destination = f"files/{source.name}"
+        draft.moved[source] = destination
+    draft.add_tree(source, destination)
+
+
+def _add_default_artifacts(draft: _Draft, yaml_files: dict[str, str]) -> None:
+    """Register the training config of an ESPnet2 experiment under the name its backends know."""
+    exp_dir = draft.inputs.exp_dir
+    if draft.inputs.task != "asr" or exp_dir is None:
+        return
+    config = exp_dir / "config.yaml"
+    destination = draft.relocator.destination(config)
+    if config.is_file() and destination and "asr_train_config" not in yaml_files:
+        draft.copies.setdefault(destination, config)
+        yaml_files["asr_train_config"] = destination
+
+
+def find_scores(inputs: PackInputs) -> Path | None:
+    """Return the score file to publish: ``scores.json``, else the ``metrics.json`` of ``measure``.
+
+    Raises:
+        BundleError: If there is more than one ``scores.json``.
+    """
+    configured = inputs.settings.decode_dir
+    decode_dir = inputs.locate(configured) if configured else None
+    decode_dir = decode_dir or inputs.read_path("inference", "decode_dir")
+    own = os.path.realpath(inputs.out_dir) + os.sep
+    found = [
+        path
+        for path in (sorted(decode_dir.rglob("scores.json")) if decode_dir else ())
+        if not os.path.realpath(path).startswith(own)
+    ]
+    if len(found) > 1:
+        raise BundleError(
+            "publication_config.pack_model.decode_dir holds more than one scores.json: "
+            + ", ".join(map(str, found))
+        )
+    if found:
+        return found[0]
+    folders = [decode_dir]
+    folders += [inputs.read_path(n, "inference_dir") for n in ("publication", "metrics", "inference")]
+    for folder in folders:
+        if folder is not None and (folder / "metrics.json").is_file():
+            return folder / "metrics.json"
+    logger.info("no scores.json or metrics.json found; the model card has no results")
+    return None
+

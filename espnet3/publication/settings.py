@@ -1,0 +1,99 @@
+"""What ``pack_model`` and ``upload_model`` read from ``conf/publication.yaml``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from espnet3.errors import ConfigError
+
+_ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Espnet2Settings:
+    """Section ``pack_model.espnet2``."""
+
+    task: str | None = None
+    """Task short name (``asr``); it also picks the default artifacts under strategy ``espnet3``."""
+    files: dict[str, Path] | None = field(default_factory=dict)
+    """Artifacts of strategy ``espnet2``: name to path."""
+    yaml_files: dict[str, Path] | None = field(default_factory=dict)
+    """YAML artifacts of strategy ``espnet2``: name to path."""
+    option: tuple[Path, ...] | None = ()
+    """Further files of strategy ``espnet2``, copied without being registered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSettings:
+    """Section ``pack_model``. Relative paths start at the recipe directory."""
+
+    strategy: Literal["auto", "espnet2", "espnet3"] = "auto"
+    """``auto`` is ``espnet2`` when the training config has a ``task``, else ``espnet3``."""
+    out_dir: Path | None = None
+    """Bundle folder; default ``<exp_dir>/model_pack``."""
+    decode_dir: Path | None = None
+    """Folder searched for ``scores.json`` (or the ``metrics.json`` of ``measure``)."""
+    readme_template: Path | None = None
+    """Model card template; default is the built-in one."""
+    readme_context: dict[str, Any] | None = field(default_factory=dict)
+    """Values added to, or replacing, those of the model card."""
+    include: Path | tuple[Path, ...] | None = ()
+    """Paths or globs copied into the bundle, before ``extra``."""
+    extra: Path | tuple[Path, ...] | None = ()
+    """More paths or globs copied into the bundle."""
+    exclude: str | tuple[str, ...] | None = ()
+    """Patterns, as in a ``.gitignore``, of files that are not copied."""
+    include_data_dir: bool = False
+    """Also copy ``training_config.data_dir``."""
+    files: dict[str, Path] | None = field(default_factory=dict)
+    """Artifacts copied to ``files/`` and registered in ``meta.yaml``: name to path."""
+    yaml_files: dict[str, Path] | None = field(default_factory=dict)
+    """YAML artifacts copied to ``yaml_files/`` and registered in ``meta.yaml``: name to path."""
+    espnet2: Espnet2Settings | None = None
+    """Only ``task`` has an effect under strategy ``espnet3``."""
+    allow_overwrite: bool = True
+    """``false`` refuses to replace a bundle that is already there."""
+    secret_scan: Literal["error", "warn", "off"] = "error"
+    """What to do when a copied text file holds a secret or a path of this machine."""
+
+    def __post_init__(self) -> None:
+        for section, entries in (("files", self.files), ("yaml_files", self.yaml_files)):
+            for name in entries or {}:
+                if not _ARTIFACT_NAME.fullmatch(name):
+                    raise ConfigError(
+                        "may hold only letters, digits, '_', '.' and '-'",
+                        key=f"publication_config.pack_model.{section}",
+                        value=name,
+                    )
+
+    @property
+    def include_paths(self) -> tuple[Path, ...]:
+        """``include`` as a tuple."""
+        return _as_tuple(self.include)
+
+    @property
+    def extra_paths(self) -> tuple[Path, ...]:
+        """``extra`` as a tuple."""
+        return _as_tuple(self.extra)
+
+    @property
+    def exclude_patterns(self) -> tuple[str, ...]:
+        """``exclude`` as a tuple."""
+        return _as_tuple(self.exclude)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadSettings:
+    """Section ``upload_model``; packing writes the name into the model card."""
+
+    hf_repo: str | None = None
+    """``<user-or-organisation>/<name>`` on the Hugging Face Hub."""
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)

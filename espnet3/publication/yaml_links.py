@@ -1,0 +1,121 @@
+"""How one YAML file of a bundle refers to others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from espnet3.publication.limited_yaml import read_mapping
+
+_PLAIN_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_FILE_RESOLVER = re.compile(
+    r"\$\{\s*(?:load_yaml|load_line)\s*:\s*"
+    r"(?:'([^']*)'|\"([^\"]*)\"|((?:\$\{[^{}]*\}|[^,{}])+))"
+)
+_YAML_SUFFIXES = (".yaml", ".yml")
+
+
+def expand_references(text: str, document: Mapping[str, Any], limit: int = 16) -> str:
+    """Replace ``${dotted.key}`` by scalars of the same document; leave everything else alone.
+
+    No resolver is called, so this is safe on a config that nobody vouches for.
+
+    Example:
+        >>> expand_references("${recipe_dir}/exp", {"recipe_dir": "/bundle"})
+        '/bundle/exp'
+    """
+
+    def lookup(match: re.Match[str]) -> str:
+        value: Any = document
+        for part in match.group(1).split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return str(value) if isinstance(value, str | int | float) else match.group()
+
+    for _ in range(limit):
+        expanded = _PLAIN_REFERENCE.sub(lookup, text)
+        if expanded == text:
+            break
+        text = expanded
+    return text
+
+
+def iter_strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield ``(dotted key, text)`` of every string in plain containers."""
+    if isinstance(node, str):
+        yield key, node
+    elif isinstance(node, Mapping):
+        for name, child in node.items():
+            yield from iter_strings(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from iter_strings(child, f"{key}[{index}]")
+
+
+def iter_default_entries(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the files named by a ``defaults`` list, relative to the file that holds it."""
+    entries = document.get("defaults")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, str) and entry != "_self_":
+            yield _with_suffix(entry)
+        elif isinstance(entry, Mapping):
+            for group, name in entry.items():
+                if name is not None:
+                    inside = f"{name}" if "/" in str(name) else f"{group}/{name}"
+                    yield _with_suffix(inside)
+
+
+def iter_loaded_files(text: str) -> Iterator[str]:
+    """Yield the file arguments of ``${load_yaml:…}`` and ``${load_line:…}`` in a text."""
+    for match in _FILE_RESOLVER.finditer(text):
+        yield next(group for group in match.groups() if group is not None).strip()
+
+
+def linked_files(document: Mapping[str, Any], folder: Path, bundle_root: Path) -> set[Path]:
+    """Return the existing files that a YAML document refers to.
+
+    Args:
+        document: Content of the file, unresolved.
+        folder: Folder of the file; relative references start here.
+        bundle_root: What ``${recipe_dir}`` stands for.
+    """
+    scope = {**document, "recipe_dir": str(bundle_root)}
+    names: list[str] = list(iter_default_entries(document))
+    for _, text in iter_strings(document):
+        names += iter_loaded_files(text)
+        if text.endswith(_YAML_SUFFIXES):
+            names.append(text)
+    found = (folder / expand_references(name, scope) for name in names)
+    return {path.resolve() for path in found if _is_file(path)}
+
+
+def reachable_yaml(roots: Iterable[Path], bundle_root: Path) -> set[Path]:
+    """Return the YAML files that can be reached from ``roots``, these included.
+
+    Args:
+        roots: Files to start from; those that do not exist are ignored.
+        bundle_root: What ``${recipe_dir}`` stands for.
+    """
+    waiting = [path.resolve() for path in roots if path.is_file()]
+    seen: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen or path.suffix not in _YAML_SUFFIXES:
+            continue
+        seen.add(path)
+        document = read_mapping(path)
+        if document is not None:
+            waiting += linked_files(document, path.parent, bundle_root)
+    return seen
+
+
+def _with_suffix(name: str) -> str:
+    return name if name.endswith(_YAML_SUFFIXES) else f"{name}.yaml"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,71 @@
+"""Doorway to publication: the functions behind the stages ``pack_model`` and ``upload_model``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espnet3.errors import StageError
+from espnet3.utils.types import PathLike
+
+
+def pack_model(
+    system: Any,
+    *,
+    include: Sequence[PathLike] | None = None,
+    extra: Sequence[PathLike] | None = None,
+) -> Path:
+    """Pack a trained model into a folder that can be published and used without the recipe.
+
+    Args:
+        system: Object with ``training_config`` and ``publication_config``, and optionally
+            ``inference_config`` and ``metrics_config``.
+        include: Paths to copy instead of the experiment folder.
+        extra: Further paths to copy; the ones of the publication config come on top.
+
+    Returns:
+        The bundle folder, ``publication_config.pack_model.out_dir``.
+
+    Raises:
+        MissingConfigError: If a config or its section is absent.
+        ConfigError: If ``pack_model`` has unknown keys or wrong values.
+        StageError: If the strategy is ``espnet2``, which this version does not pack.
+        BundleError: If a file is absent, ``out_dir`` must not be replaced, or a secret was found.
+    """
+    from espnet3.publication.pack import pack_model as pack
+
+    return pack(system, include=include, extra=extra, git_info=_git_info, account=_hf_username)
+
+
+def upload_model(system: Any) -> None:
+    """Say that this version does not upload yet.
+
+    Raises:
+        StageError: Always.
+    """
+    raise StageError(
+        "this version of espnet3 packs models but does not upload them\n"
+        "  upload the folder that pack_model wrote with: hf upload <user>/<name> <folder>"
+    )
+
+
+def HfApi() -> Any:  # noqa: N802 - stands in for the class of that name
+    """Return a Hugging Face client; imported only when it is needed."""
+    from espnet3.publication import hub
+
+    return hub.new_client()
+
+
+def _git_info() -> dict[str, str]:
+    """Return commit and state of the repository that holds the working directory."""
+    from espnet3.publication import provenance
+
+    return provenance.git_info()
+
+
+def _hf_username() -> str:
+    """Return the name of the user's Hub account, empty when there is none or no network."""
+    from espnet3.publication import hub
+
+    return hub.account_name(HfApi)
