@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import StageError
+from espnet3.utils.env_report import get_git_metadata
 from espnet3.utils.types import PathLike
 
 
@@ -59,9 +60,8 @@ def HfApi() -> Any:  # noqa: N802 - stands in for the class of that name
 
 def _git_info() -> dict[str, str]:
     """Return commit and state of the repository that holds the working directory."""
-    from espnet3.publication import provenance
-
-    return provenance.git_info()
+    facts = get_git_metadata()
+    return {"head": facts["commit"] or "", "dirty": facts["worktree"] or ""}
 
 
 def _hf_username() -> str:

@@ -1,0 +1,110 @@
+"""The Hugging Face Hub: who we are there, and bundles fetched from it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from espnet3.errors import BundleError
+from espnet3.publication.bundle import INFERENCE_CONFIG, read_artifacts, read_meta
+from espnet3.utils.types import PathLike, Seconds
+
+logger = logging.getLogger(__name__)
+
+_TAG = re.compile(r"(?:hf://)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def new_client() -> Any:
+    """Return a Hub client."""
+    from huggingface_hub import HfApi
+
+    return HfApi()
+
+
+def account_name(client: Callable[[], Any], timeout: Seconds = 5.0) -> str:
+    """Return the name of the user's account; empty without login, network or answer in time."""
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_OFFLINE or not get_token():
+        return ""
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            answer.append(str(client().whoami()["name"]))
+        except Exception as error:
+            # The model card can do without this line, whatever goes wrong.
+            logger.debug("the Hub does not tell the account name: %s", type(error).__name__)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answer[0] if answer else ""
+
+
+def is_hub_tag(tag: str) -> bool:
+    """Tell whether a string has the form ``owner/name[@revision]``.
+
+    Example:
+        >>> is_hub_tag("espnet/a_model@v1"), is_hub_tag("./exp/model_pack")
+        (True, False)
+    """
+    match = _TAG.fullmatch(tag)
+    return match is not None and not match["repo"].startswith((".", "/"))
+
+
+def is_pinned(tag: str) -> bool:
+    """Tell whether a tag names a commit, so that later pushes cannot change what is loaded."""
+    match = _TAG.fullmatch(tag)
+    return bool(match and match["revision"] and _COMMIT.fullmatch(match["revision"]))
+
+
+class BundleDownloader:
+    """Fetches bundles from the Hub, with the protocol of the ``espnet_model_zoo`` downloader.
+
+    Token, cache folder and offline mode come from the Hub client's own environment variables.
+
+    Args:
+        cache_dir: Cache folder; default is the Hub client's.
+        revision: Branch, tag or commit for tags that name none.
+    """
+
+    def __init__(self, cache_dir: PathLike | None = None, revision: str | None = None) -> None:
+        self.cache_dir = cache_dir
+        self.revision = revision
+
+    def download_and_unpack(self, name: str) -> dict[str, str]:
+        """Fetch ``owner/name[@revision]`` and return its artifacts as name → path.
+
+        Raises:
+            BundleError: If the name is not of that form, or the repository holds no bundle.
+            Exception: What the Hub client raises, unchanged.
+        """
+        from huggingface_hub import snapshot_download
+
+        match = _TAG.fullmatch(name)
+        if match is None:
+            raise BundleError(f"{name!r} is not a Hub model of the form owner/name[@revision]")
+        folder = snapshot_download(
+            match["repo"], revision=match["revision"] or self.revision, cache_dir=self.cache_dir
+        )
+        return folder_artifacts(Path(folder))
+
+
+def folder_artifacts(root: Path) -> dict[str, str]:
+    """Return the artifacts of an unpacked bundle as name → path.
+
+    Raises:
+        BundleError: If the folder is no bundle, or one of its artifacts is absent.
+    """
+    artifacts = read_artifacts(root, read_meta(root))
+    if (root / INFERENCE_CONFIG).is_file():
+        artifacts.setdefault("inference_config", str(root / INFERENCE_CONFIG))
+    if not artifacts:
+        raise BundleError(f"{root} is not a bundle: it has neither meta.yaml nor {INFERENCE_CONFIG}")
+    return artifacts

@@ -1,0 +1,248 @@
+"""Inspect the files of a bundle that nobody vouches for, before anything reads them for real."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
+from omegaconf.grammar_parser import parse
+
+from espnet3.errors import UnsafeCheckpointError, UntrustedCodeError
+from espnet3.publication.bundle import is_member
+from espnet3.publication.limited_yaml import read_yaml
+from espnet3.publication.path_rewrite import EXTERNAL, absolute, is_path_key
+from espnet3.publication.yaml_links import expand_references, iter_default_entries, iter_strings
+
+SAFE_RESOLVERS = frozenset(
+    {"self_name", "oc.select", "oc.decode", "oc.dict.keys", "oc.dict.values"}
+)
+"""Resolvers that see nothing but the configuration itself."""
+FILE_RESOLVERS = frozenset({"load_line", "load_yaml"})
+
+_PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
+_YAML_SUFFIXES = frozenset({".yaml", ".yml"})
+_MAX_PATH = 1024
+_environment_lock = threading.RLock()
+
+
+class BundleInspector:
+    """Checks the configs of one bundle, and every file that they name.
+
+    Args:
+        root: Folder of the bundle.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._seen: set[Path] = set()
+
+    def check_config(self, path: Path) -> None:
+        """Check a YAML file and the files that it includes or names.
+
+        Raises:
+            UntrustedCodeError: If it reads the environment or a file outside of the bundle, or
+                names a file that only pickle can read.
+            ConfigError: If it exceeds the limits of :mod:`espnet3.publication.limited_yaml`.
+        """
+        if path.resolve() in self._seen:
+            return
+        self._seen.add(path.resolve())
+        document = read_yaml(path)
+        if not isinstance(document, Mapping):
+            return
+        for name in iter_default_entries(document):
+            self._check_linked(path.parent / name, path, "defaults")
+        for key, text in iter_strings(document):
+            self._check_interpolations(text, key, path, document)
+            self._check_path(text, key, path, document)
+
+    def check_model(self, model: Any) -> None:
+        """Check the resolved ``model`` section, whose values reach constructors.
+
+        Raises:
+            UntrustedCodeError: If a value leads out of the bundle.
+        """
+        file = self._root / "conf" / "inference.yaml"
+        for key, text in iter_strings(model, "model"):
+            if "${" in text:
+                raise self._refusal(text, key, file, "still holds an interpolation")
+            if "://" in text:
+                raise self._refusal(text, key, file, "is an address outside of the bundle")
+            if _is_plain_word(text, key):
+                continue
+            self._check_path(text, key, file, {}, is_argument=True)
+
+    def _check_interpolations(
+        self, text: str, key: str, file: Path, document: Mapping[str, Any]
+    ) -> None:
+        if "${" not in text:
+            return
+        # An escaped interpolation would come alive in the next round of resolution.
+        if "\\$" in text:
+            raise self._refusal(text, key, file, "holds an escaped interpolation")
+        for name, arguments in _resolver_calls(text):
+            if name in FILE_RESOLVERS and arguments:
+                argument = self._expand(arguments[0].strip("'\" "), document)
+                if "$" in argument:
+                    raise self._refusal(text, key, file, "names a file that cannot be checked")
+                self._check_linked(file.parent / argument, file, key)
+            elif name not in SAFE_RESOLVERS or "$" in "".join(arguments):
+                raise self._refusal(text, key, file, f"uses the resolver {name!r}")
+
+    def _check_linked(self, path: Path, file: Path, key: str) -> None:
+        if not is_member(path, self._root):
+            raise self._refusal(str(path), key, file, "lies outside of the bundle")
+        if path.suffix in _YAML_SUFFIXES and path.is_file():
+            self.check_config(path)
+
+    def _check_path(
+        self,
+        text: str,
+        key: str,
+        file: Path,
+        document: Mapping[str, Any],
+        *,
+        is_argument: bool = False,
+    ) -> None:
+        # Inside a list of symbols "/" and ".." are symbols.
+        if not text or len(text) > _MAX_PATH or "token_list[" in key or text.startswith(EXTERNAL):
+            return
+        expanded = self._expand(text, document)
+        if "${" in expanded or "\0" in expanded:
+            return
+        path = absolute(Path(expanded).expanduser(), self._root)
+        leaves = expanded.startswith(("/", "~")) or ".." in Path(expanded).parts
+        if leaves and not is_member(path, self._root):
+            if is_argument or is_path_key(key.rpartition(".")[2]) or path.exists():
+                raise self._refusal(text, key, file, "lies outside of the bundle")
+            return
+        if is_argument and not path.exists() and Path(expanded).exists():
+            raise self._refusal(text, key, file, "names a file outside of the bundle")
+        if _is_file(path):
+            self._check_file(path, text, key, file)
+
+    def _check_file(self, path: Path, text: str, key: str, file: Path) -> None:
+        if not is_member(path, self._root):
+            raise self._refusal(text, key, file, "is a link that leaves the bundle")
+        if path.suffix in _YAML_SUFFIXES:
+            self.check_config(path)
+        elif path.suffix in _PICKLE_SUFFIXES or _holds_objects(path):
+            raise UnsafeCheckpointError(
+                f"{file}: {key} = {text!r} can only be read by unpickling, which may run any code\n"
+                "  ask its author for tensors or plain arrays, or pass trust_user_code=True"
+            )
+
+    def _expand(self, text: str, document: Mapping[str, Any]) -> str:
+        return expand_references(text, {**document, "recipe_dir": str(self._root)})
+
+    def _refusal(self, text: str, key: str, file: Path, reason: str) -> UntrustedCodeError:
+        return UntrustedCodeError(
+            f"{file}: {key} = {text!r} {reason}, and nobody vouched for this bundle\n"
+            "  read its configs, then allow it with trust_user_code=True"
+        )
+
+
+def _resolver_calls(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield name and argument texts of every resolver call in an interpolation."""
+    parser = OmegaConfGrammarParser
+    try:
+        waiting: list[Any] = [parse(text)]
+    except GrammarParseError as error:
+        raise UntrustedCodeError(f"{text!r} is not a valid interpolation: {error}") from error
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, parser.InterpolationResolverContext):
+            sequence = node.sequence()
+            elements = sequence.element() if sequence is not None else []
+            yield node.resolverName().getText(), [element.getText() for element in elements]
+        waiting += getattr(node, "children", None) or []
+
+
+def _is_plain_word(text: str, key: str) -> bool:
+    return "/" not in text and not text.startswith(("~", ".")) and not is_path_key(
+        key.rpartition(".")[2]
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _holds_objects(path: Path) -> bool:
+    """Tell whether a NumPy file holds pickled objects, from its headers alone."""
+    import numpy as np
+
+    def read_header(stream: Any) -> bool:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+            version, np.lib.format.read_array_header_2_0
+        )
+        return bool(read(stream)[2].hasobject)
+
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as stream:
+                return read_header(stream)
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                members = [name for name in archive.namelist() if name.endswith(".npy")]
+                return any(_with_member(archive, name, read_header) for name in members)
+    except (ValueError, zipfile.BadZipFile):
+        # Not a NumPy file at all; numpy.load would fall back to pickle.
+        return True
+    return False
+
+
+def _with_member(archive: zipfile.ZipFile, name: str, read: Any) -> bool:
+    with archive.open(name) as stream:
+        return bool(read(stream))
+
+
+@contextlib.contextmanager
+def tensors_only(root: Path) -> Iterator[None]:
+    """Make ``torch.load`` refuse everything but tensors and plain containers inside the block.
+
+    The setting overrides an explicit ``weights_only=False`` in third-party code. It lives in the
+    environment of the process, so one bundle is built at a time.
+
+    Raises:
+        UnsafeCheckpointError: If the block fails because a file holds something else.
+    """
+    forced, lifted = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    with _environment_lock:
+        before = {name: os.environ.get(name) for name in (forced, lifted)}
+        os.environ[forced] = "1"
+        os.environ.pop(lifted, None)
+        try:
+            yield
+        except Exception as error:
+            if _was_unpickling(error):
+                raise UnsafeCheckpointError(
+                    f"{root}: a checkpoint holds more than tensors ({error})\n"
+                    "  ask its author to pack it again, or pass trust_user_code=True"
+                ) from error
+            raise
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def _was_unpickling(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, pickle.UnpicklingError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
