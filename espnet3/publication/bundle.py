@@ -196,7 +196,7 @@ def write_manifest(root: Path) -> None:
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         name = path.relative_to(root).as_posix()
         if name != MANIFEST_FILE:
-            entries.append({"path": name, "size": path.stat().st_size, "sha256": _sha256(path)})
+            entries.append({"path": name, "size": path.stat().st_size, "sha256": sha256_of(path)})
     write_json(root / MANIFEST_FILE, entries)
 
 
@@ -218,14 +218,14 @@ def verify_manifest(root: Path) -> None:
         raise BundleError(f"{path} is not a manifest ({error}); fetch the bundle again") from error
     for name, size, digest in entries:
         member = member_path(root, name, MANIFEST_FILE)
-        if member.stat().st_size != size or _sha256(member) != digest:
+        if member.stat().st_size != size or sha256_of(member) != digest:
             raise BundleError(
                 f"{member} is not the file that {MANIFEST_FILE} describes\n"
                 "  it was damaged or changed after packing: fetch or pack the bundle again"
             )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-

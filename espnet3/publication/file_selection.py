@@ -133,7 +133,9 @@ class Selection:
 
     def _is_skipped(self, relative: PurePosixPath, destination: str) -> bool:
         return (
-            _NEVER.match(relative) or self.exclude.match(relative) or self.exclude.match(destination)
+            _NEVER.match(relative)
+            or self.exclude.match(relative)
+            or self.exclude.match(destination)
         )
 
     def _is_own(self, entry: Path) -> bool:

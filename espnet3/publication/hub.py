@@ -106,5 +106,7 @@ def folder_artifacts(root: Path) -> dict[str, str]:
     if (root / INFERENCE_CONFIG).is_file():
         artifacts.setdefault("inference_config", str(root / INFERENCE_CONFIG))
     if not artifacts:
-        raise BundleError(f"{root} is not a bundle: it has neither meta.yaml nor {INFERENCE_CONFIG}")
+        raise BundleError(
+            f"{root} is not a bundle: it has neither meta.yaml nor {INFERENCE_CONFIG}"
+        )
     return artifacts

@@ -116,9 +116,7 @@ def _relocate_text(
     return text if rewritten == content else bundle.dump_yaml(rewritten)
 
 
-def _write_configs(
-    plan: PackPlan, root: Path, relocator: Relocator, exported: set[Path]
-) -> None:
+def _write_configs(plan: PackPlan, root: Path, relocator: Relocator, exported: set[Path]) -> None:
     for name, config in plan.inputs.configs.items():
         content = OmegaConf.to_container(config, resolve=False)
         if name == "inference" and isinstance(content, dict):

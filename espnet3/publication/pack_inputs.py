@@ -88,7 +88,9 @@ def read_inputs(
         MissingConfigError: If the training or publication config, or its section, is absent.
         ConfigError: If the section has unknown keys or wrong values.
     """
-    given = {name: _as_config(getattr(system, f"{name}_config", None), name) for name in CONFIG_NAMES}
+    given = {
+        name: _as_config(getattr(system, f"{name}_config", None), name) for name in CONFIG_NAMES
+    }
     for name in ("training", "publication"):
         if given[name] is None:
             raise MissingConfigError(
@@ -181,7 +183,9 @@ def _refusal(out_dir: Path, reason: str) -> BundleError:
 
 def _choose_out_dir(settings: PackSettings, training: DictConfig | None, root: Path | None) -> Path:
     if settings.out_dir is not None:
-        return settings.out_dir if settings.out_dir.is_absolute() else absolute(settings.out_dir, root)
+        return (
+            settings.out_dir if settings.out_dir.is_absolute() else absolute(settings.out_dir, root)
+        )
     exp_dir = read_value(training, "exp_dir")
     if not exp_dir:
         raise MissingConfigError(

@@ -135,7 +135,10 @@ def plan_pack(inputs: PackInputs) -> PackPlan:
         if draft.relocator.destination(weight.source) is None:
             draft.moved[weight.source] = weight.destination
     _add_default_artifacts(draft, yaml_files)
-    registered = [*(inputs.settings.files or {}).values(), *(inputs.settings.yaml_files or {}).values()]
+    registered = [
+        *(inputs.settings.files or {}).values(),
+        *(inputs.settings.yaml_files or {}).values(),
+    ]
     check_out_dir(inputs, [*sources, *map(inputs.locate, registered)])
     for place in CONFIG_ENTRIES.values():
         if Path(place).stem in inputs.configs:
@@ -294,10 +297,11 @@ def find_scores(inputs: PackInputs) -> Path | None:
     if found:
         return found[0]
     folders = [decode_dir]
-    folders += [inputs.read_path(n, "inference_dir") for n in ("publication", "metrics", "inference")]
+    folders += [
+        inputs.read_path(n, "inference_dir") for n in ("publication", "metrics", "inference")
+    ]
     for folder in folders:
         if folder is not None and (folder / "metrics.json").is_file():
             return folder / "metrics.json"
     logger.info("no scores.json or metrics.json found; the model card has no results")
     return None
-

@@ -122,7 +122,9 @@ def _export(weight: WeightSource, bundle: Path) -> PackedWeight:
         import torch
 
         with atomic_path(path) as temporary:
-            torch.save({name: tensor.cpu().contiguous() for name, tensor in state.items()}, temporary)
+            torch.save(
+                {name: tensor.cpu().contiguous() for name, tensor in state.items()}, temporary
+            )
     else:
         export_safetensors(state, path)
     facts = {

@@ -167,8 +167,10 @@ def _resolver_calls(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _is_plain_word(text: str, key: str) -> bool:
-    return "/" not in text and not text.startswith(("~", ".")) and not is_path_key(
-        key.rpartition(".")[2]
+    return (
+        "/" not in text
+        and not text.startswith(("~", "."))
+        and not is_path_key(key.rpartition(".")[2])
     )
 
 

@@ -1,0 +1,94 @@
+"""Where a model tag leads: a folder, an archive, the Hub, or a downloader of the user's choice."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from espnet3.errors import BundleError, MissingDependencyError
+from espnet3.publication.bundle import INFERENCE_CONFIG, META_FILE, sha256_of
+from espnet3.publication.hub import BundleDownloader, folder_artifacts, is_hub_tag
+from espnet3.utils.archive_utils import safe_extract
+from espnet3.utils.import_utils import import_object
+from espnet3.utils.path_utils import atomic_directory
+
+logger = logging.getLogger(__name__)
+
+ZOO_DOWNLOADER = "espnet_model_zoo.downloader.ModelDownloader"
+_ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+
+
+def fetch_artifacts(
+    model_tag: str, downloader_class: str | type = ZOO_DOWNLOADER
+) -> dict[str, Any]:
+    """Return the artifacts of a packed model as name → path.
+
+    A downloader that the caller chose is used as it is. The default one is bypassed for local
+    folders and archives and for Hub ids, unless it is not the genuine class of that name.
+
+    Raises:
+        BundleError: If a local folder is no bundle.
+        MissingDependencyError: If the tag needs ``espnet_model_zoo`` and it is not installed.
+        Exception: What the downloader raises, unchanged.
+    """
+    if downloader_class != ZOO_DOWNLOADER:
+        if isinstance(downloader_class, str):
+            downloader_class = import_object(downloader_class, key="downloader_class")
+        return dict(downloader_class().download_and_unpack(model_tag))  # type: ignore[operator]
+    local = Path(model_tag).expanduser()
+    if local.is_dir():
+        return _local_folder(local)
+    if local.is_file() and local.name.endswith(_ARCHIVE_SUFFIXES):
+        return _local_archive(local)
+    zoo = _find_zoo_class()
+    if zoo is not None:
+        downloader = zoo()
+        if not (_is_genuine(zoo) and is_hub_tag(model_tag) and not _knows(downloader, model_tag)):
+            return dict(downloader.download_and_unpack(model_tag))
+    if is_hub_tag(model_tag):
+        return dict(BundleDownloader().download_and_unpack(model_tag))
+    raise MissingDependencyError(
+        f"{model_tag!r} is neither a local bundle nor a Hub id owner/name; names of the model zoo "
+        "need the package 'espnet_model_zoo'\n"
+        '  install it with: pip install "espnet3[espnet2]"'
+    )
+
+
+def _local_folder(folder: Path) -> dict[str, Any]:
+    if not any((folder / name).is_file() for name in (META_FILE, INFERENCE_CONFIG)):
+        raise BundleError(
+            f"{folder} is not a bundle: it has neither {META_FILE} nor {INFERENCE_CONFIG}\n"
+            "  give the folder that pack_model wrote"
+        )
+    return dict(folder_artifacts(folder.absolute()))
+
+
+def _local_archive(archive: Path) -> dict[str, Any]:
+    cache = Path(os.environ.get("ESPNET3_CACHE", "~/.cache/espnet3")).expanduser()
+    folder = cache / "bundles" / sha256_of(archive)
+    if not folder.is_dir():
+        with atomic_directory(folder) as building:
+            safe_extract(archive, building)
+    return _local_folder(folder)
+
+
+def _find_zoo_class() -> Any:
+    module_name, _, name = ZOO_DOWNLOADER.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except ImportError as error:
+        logger.debug("espnet_model_zoo cannot be imported: %s", error)
+        return None
+
+
+def _is_genuine(cls: Any) -> bool:
+    module_name = ZOO_DOWNLOADER.rpartition(".")[0]
+    return getattr(cls, "__module__", None) == module_name and isinstance(cls, type)
+
+
+def _knows(downloader: Any, model_tag: str) -> bool:
+    """Tell whether the table of the model zoo has a name."""
+    return model_tag in downloader.query("name")
