@@ -1,4 +1,4 @@
-"""From a config or a bundle to a model that can be called: the trust decision, then construction."""
+"""From a config or a bundle to a model: first the trust decision, then construction."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _paths(artifacts: Mapping[str, Any]) -> Iterator[Path]:
 def _find_inference_config(
     artifacts: Mapping[str, Any], metadata: Mapping[str, Any], root: Path | None
 ) -> Path | None:
-    for name in (metadata.get("inference_config_key"), "inference_config"):
+    for name in (str(metadata.get("inference_config_key")), "inference_config"):
         if name in artifacts:
             return Path(artifacts[name])
     default = root / bundle.INFERENCE_CONFIG if root is not None else None

@@ -65,15 +65,15 @@ def _translate(text: str) -> Iterator[str]:
     position = 0
     for match in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]", text):
         yield re.escape(text[position : match.start()])
-        token = match.group()
-        if token == "**/":
+        wildcard = match.group()
+        if wildcard == "**/":
             yield "(?:[^/]+/)*"
-        elif token == "**":
+        elif wildcard == "**":
             yield ".*"
-        elif token in "*?":
-            yield f"[^/]{token if token == '*' else ''}"
+        elif wildcard in "*?":
+            yield f"[^/]{wildcard if wildcard == '*' else ''}"
         else:
-            yield token.replace("[!", "[^")
+            yield wildcard.replace("[!", "[^")
         position = match.end()
     yield re.escape(text[position:])
 

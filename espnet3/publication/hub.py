@@ -75,8 +75,8 @@ class BundleDownloader:
     """
 
     def __init__(self, cache_dir: PathLike | None = None, revision: str | None = None) -> None:
-        self.cache_dir = cache_dir
-        self.revision = revision
+        self._cache_dir = None if cache_dir is None else Path(cache_dir)
+        self._revision = revision
 
     def download_and_unpack(self, name: str) -> dict[str, str]:
         """Fetch ``owner/name[@revision]`` and return its artifacts as name → path.
@@ -91,7 +91,7 @@ class BundleDownloader:
         if match is None:
             raise BundleError(f"{name!r} is not a Hub model of the form owner/name[@revision]")
         folder = snapshot_download(
-            match["repo"], revision=match["revision"] or self.revision, cache_dir=self.cache_dir
+            match["repo"], revision=match["revision"] or self._revision, cache_dir=self._cache_dir
         )
         return folder_artifacts(Path(folder))
 

@@ -333,7 +333,7 @@ class InferenceSession:
             >>> session = InferenceSession.from_pretrained("exp/model_pack")  # doctest: +SKIP
             >>> session(waveform)  # doctest: +SKIP
         """
-        batching = {
+        batching: dict[str, Any] = {
             "prefer_model_batch": prefer_model_batch,
             "fallback_to_single_on_batch_error": fallback_to_single_on_batch_error,
         }

@@ -1,9 +1,8 @@
-"""The README of a bundle: a template, its values and the table of results."""
+"""The README of a bundle: a template and its values."""
 
 from __future__ import annotations
 
 import importlib.resources
-import json
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.errors import ConfigError
 from espnet3.publication.bundle import dump_yaml
+from espnet3.publication.scores import Scores, by_test_set
 
 DEFAULT_TEMPLATE = "readme.md"
 PIPELINE_TAGS = {
@@ -20,8 +20,6 @@ PIPELINE_TAGS = {
     "tts": "text-to-speech",
     "enh": "audio-to-audio",
 }
-Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Metric → test set → column → value."""
 
 
 def built_in_template(name: str = DEFAULT_TEMPLATE) -> str:
@@ -56,14 +54,14 @@ def find_template(template: Path | None, recipe_root: Path | None) -> str:
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """Fill a template.
+    r"""Fill a template.
 
     ``$name`` and ``${name}`` are replaced in one pass, so values are never expanded again; ``$$``
     is a dollar sign. A line with a ``${name}`` that has no value is dropped; an unknown ``$name``
     stays.
 
     Example:
-        >>> render("by ${creator}\\n$$5 for $name", {"creator": None, "name": "it"})
+        >>> render("by ${creator}\n$$5 for $name", {"creator": None, "name": "it"})
         '$5 for it'
     """
     texts = {name: "" if value is None else str(value) for name, value in values.items()}
@@ -108,7 +106,7 @@ def _model_index(
                 if isinstance(value, int | float)
             ],
         }
-        for test, columns in _by_test_set(scores).items()
+        for test, columns in by_test_set(scores).items()
     ]
     results = [result for result in results if result["metrics"]]
     return [{"name": str(values["pack_name"]), "results": results}] if results else []
@@ -129,63 +127,3 @@ def check_front_matter(card: str) -> None:
         raise ConfigError(f"the front matter of README.md is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError("the front matter of README.md is not a YAML mapping")
-
-
-def read_scores(path: Path | None) -> Scores:
-    """Read a score file; what is not in a layout that we know gives no scores."""
-    if path is None:
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(content, Mapping):
-        return {}
-    scores: dict[str, dict[str, dict[str, Any]]] = {}
-    for metric, tests in content.items():
-        if not isinstance(tests, Mapping):
-            return {}
-        column = str(metric).rpartition(".")[2]
-        scores[str(metric)] = {
-            str(test): dict(value) if isinstance(value, Mapping) else {column: value}
-            for test, value in tests.items()
-        }
-    return scores
-
-
-def results_table(scores: Scores) -> str:
-    """Return the results as a Markdown section, empty without scores.
-
-    Example:
-        >>> print(results_table({"m.WER": {"clean": {"WER": 2.0}}}))
-        ## Results
-        <BLANKLINE>
-        | Test | WER |
-        | --- | --- |
-        | clean | 2.0 |
-    """
-    by_test = _by_test_set(scores)
-    if not by_test:
-        return ""
-    columns = sorted({column for values in by_test.values() for column in values})
-    rows = [
-        [test, *(_cell(values.get(column)) for column in columns)]
-        for test, values in sorted(by_test.items())
-    ]
-    lines = [["Test", *columns], ["---"] * (len(columns) + 1), *rows]
-    return "## Results\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _by_test_set(scores: Scores) -> dict[str, dict[str, Any]]:
-    by_test: dict[str, dict[str, Any]] = {}
-    for tests in scores.values():
-        for test, values in tests.items():
-            by_test.setdefault(test, {}).update(values)
-    return by_test
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = str(round(value, 4)) if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
-import platform
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from omegaconf import OmegaConf
 
-import espnet3
-from espnet3.errors import BundleError
-from espnet3.publication import bundle, model_card, scrub, user_code
+from espnet3.publication import bundle, scrub, user_code
 from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.pack_inputs import PackableSystem, read_inputs, read_value
+from espnet3.publication.pack_checks import check_model_files, check_text
+from espnet3.publication.pack_inputs import PackableSystem, read_inputs
 from espnet3.publication.pack_plan import USER_CODE, PackPlan, plan_pack
+from espnet3.publication.packed_card import render_card
 from espnet3.publication.packed_weights import PackedWeight, export_weights
-from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
-from espnet3.publication.yaml_links import expand_references, iter_strings, reachable_yaml
+from espnet3.publication.path_rewrite import Relocator
+from espnet3.publication.yaml_links import reachable_yaml
 from espnet3.utils.path_utils import atomic_directory, write_text
 from espnet3.utils.types import PathLike
 
@@ -69,9 +66,9 @@ def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
     _prune_yaml(plan, root, meta)
     _copy_scores(plan, root)
     bundle.write_meta(root, meta)
-    write_text(root / "README.md", _render_card(plan, root, relocator, facts, meta))
-    _check_model_files(root)
-    _check_text(plan, root)
+    write_text(root / "README.md", render_card(plan, relocator, facts, meta))
+    check_model_files(root)
+    check_text(plan.inputs, root)
     bundle.read_artifacts(root, bundle.read_meta(root))
     bundle.write_manifest(root)
 
@@ -185,124 +182,6 @@ def _copy_scores(plan: PackPlan, root: Path) -> None:
         shutil.copyfile(plan.scores, root / name)
 
 
-def _render_card(
-    plan: PackPlan,
-    root: Path,
-    relocator: Relocator,
-    facts: Mapping[str, Any],
-    meta: bundle.BundleMeta,
-) -> str:
-    inputs = plan.inputs
-    scores = model_card.read_scores(plan.scores)
-    exp_dir = relocator.destination(inputs.exp_dir) if inputs.exp_dir is not None else None
-    created = datetime.datetime.fromtimestamp(bundle.build_time(), datetime.UTC)
-    values: dict[str, Any] = {
-        "hf_repo": inputs.upload.hf_repo,
-        "system": inputs.system_name,
-        "recipe": _recipe_name(plan),
-        "creator": facts["creator"],
-        "pack_name": inputs.out_dir.name,
-        "pack_strategy": plan.strategy,
-        "exp_dir": exp_dir,
-        "created_at": created.isoformat(timespec="seconds"),
-        "git_head": facts["git"].get("head"),
-        "git_dirty": facts["git"].get("dirty"),
-        "train_config": _training_config_text(plan, relocator),
-        "results_section": model_card.results_table(scores),
-        "framework_version": espnet3.__version__,
-        "python_version": platform.python_version(),
-        "torch_version": bundle.installed_version("torch"),
-        "task": inputs.task,
-        "trust_note": _trust_note(meta),
-        **(inputs.settings.readme_context or {}),
-    }
-    needs_trust = bool(meta.trust["requires_user_code"])
-    values.setdefault("usage_snippet", _usage_snippet(values, needs_trust=needs_trust))
-    values.setdefault("front_matter", model_card.front_matter(values, scores))
-    template = model_card.find_template(inputs.settings.readme_template, inputs.recipe_root)
-    card = scrub.redact_text(model_card.render(template, values))
-    model_card.check_front_matter(card)
-    return card
-
-
-def _recipe_name(plan: PackPlan) -> str:
-    named = plan.inputs.read("training", "recipe")
-    if named:
-        return str(named)
-    script = Path(sys.argv[0]) if sys.argv and sys.argv[0] else None
-    for place in (plan.inputs.recipe_root, script.absolute().parent if script else None):
-        parts = place.parts if place is not None else ()
-        if "egs3" in parts:
-            return "/".join(parts[parts.index("egs3") + 1 :][:2])
-    return ""
-
-
-def _training_config_text(plan: PackPlan, relocator: Relocator) -> str:
-    config = plan.inputs.configs["training"]
-    content = read_value(OmegaConf.create({"config": config}), "config")
-    if content is None:
-        content = OmegaConf.to_container(config, resolve=False)
-    return bundle.dump_yaml(scrub.redact(relocator.rewrite_config(content))).rstrip("\n")
-
-
-def _usage_snippet(values: Mapping[str, Any], *, needs_trust: bool) -> str:
-    name = values.get("hf_repo") or values["pack_name"]
-    trust = ", trust_user_code=True" if needs_trust else ""
-    return (
-        "```python\n"
-        "from espnet3.publication import InferenceSession\n\n"
-        f'session = InferenceSession.from_pretrained("{name}"{trust})\n'
-        "result = session(waveform)  # float32 array, shape (samples,)\n"
-        "```"
-    )
-
-
-def _trust_note(meta: bundle.BundleMeta) -> str:
-    targets = meta.trust["targets"]
-    if not targets:
-        return "No code of this bundle is run to load it."
-    return "Loading runs code of this bundle: " + ", ".join(f"`{name}`" for name in targets) + "."
-
-
-def _check_model_files(root: Path) -> None:
-    """Raise if the packed inference config names a file that is not in the bundle."""
-    config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
-    for key, text in iter_strings(config.get("model"), "model"):
-        path = expand_references(text, {**config, "recipe_dir": str(root)})
-        is_lost = text.startswith("external://")
-        if is_lost or (path.startswith(f"{root}/") and not Path(path).exists()):
-            raise BundleError(
-                f"conf/inference.yaml: {key} = {text.replace(BUNDLE_ROOT + '/', '')!r} names a file "
-                "that is not in the bundle\n"
-                "  check that it exists (has `train` run?), and add it to "
-                "publication_config.pack_model.files or extra"
-            )
-
-
-def _check_text(plan: PackPlan, root: Path) -> None:
-    """Refuse to publish secrets and paths of this machine."""
-    mode = plan.inputs.settings.secret_scan
-    if mode == "off":
-        return
-    host_paths = scrub.HostPaths(plan.inputs.recipe_root, Path.cwd())
-    found = [
-        f"{path.relative_to(root)}:{finding.line}: {finding.kind}"
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-        for finding in scrub.scan_text(scrub.read_small_text(path) or "", host_paths)
-    ]
-    if not found:
-        return
-    listing = "\n  ".join(found[:20])
-    if mode == "warn":
-        logger.warning("the bundle holds what should not be published:\n  %s", listing)
-        return
-    raise BundleError(
-        f"will not pack what should not be published:\n  {listing}\n"
-        "  remove it, or set publication_config.pack_model.secret_scan: warn"
-    )
-
-
 def _report(plan: PackPlan) -> None:
     out_dir = plan.inputs.out_dir
     sizes = [path.stat().st_size for path in out_dir.rglob("*") if path.is_file()]
@@ -312,6 +191,3 @@ def _report(plan: PackPlan) -> None:
         logger.info("users must pass trust_user_code=True, because of: %s", ", ".join(trust))
     else:
         logger.info("the bundle loads without trust_user_code")
-
-
-__all__ = ["pack_model"]

@@ -133,7 +133,7 @@ def read_value(config: DictConfig | None, key: str) -> Any:
 
 
 def locate(path: PathLike, recipe_root: Path | None) -> Path:
-    """Resolve a relative path against the recipe root where it exists, else the working directory."""
+    """Resolve a relative path against the recipe root if it exists there, else from here."""
     in_recipe = absolute(path, recipe_root)
     return in_recipe if in_recipe.exists() else absolute(path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from espnet3.publication.file_selection import PathPatterns, Selection
 from espnet3.publication.pack_inputs import PackInputs, check_out_dir
 from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource, choose_weights
 from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
+from espnet3.publication.scores import find_scores
 from espnet3.publication.yaml_links import iter_strings
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class _Draft:
 
     def add(self, source: Path, destination: str) -> None:
         known = self.copies.setdefault(destination, source)
-        if known != source and not os.path.samefile(known, source):
+        if known != source and not known.samefile(source):
             raise BundleError(
                 f"{known} and {source} would both be packed as {destination}\n"
                 "  rename one of them, or list it under publication_config.pack_model.files"
@@ -272,36 +272,3 @@ def _add_default_artifacts(draft: _Draft, yaml_files: dict[str, str]) -> None:
     if config.is_file() and destination and "asr_train_config" not in yaml_files:
         draft.copies.setdefault(destination, config)
         yaml_files["asr_train_config"] = destination
-
-
-def find_scores(inputs: PackInputs) -> Path | None:
-    """Return the score file to publish: ``scores.json``, else the ``metrics.json`` of ``measure``.
-
-    Raises:
-        BundleError: If there is more than one ``scores.json``.
-    """
-    configured = inputs.settings.decode_dir
-    decode_dir = inputs.locate(configured) if configured else None
-    decode_dir = decode_dir or inputs.read_path("inference", "decode_dir")
-    own = os.path.realpath(inputs.out_dir) + os.sep
-    found = [
-        path
-        for path in (sorted(decode_dir.rglob("scores.json")) if decode_dir else ())
-        if not os.path.realpath(path).startswith(own)
-    ]
-    if len(found) > 1:
-        raise BundleError(
-            "publication_config.pack_model.decode_dir holds more than one scores.json: "
-            + ", ".join(map(str, found))
-        )
-    if found:
-        return found[0]
-    folders = [decode_dir]
-    folders += [
-        inputs.read_path(n, "inference_dir") for n in ("publication", "metrics", "inference")
-    ]
-    for folder in folders:
-        if folder is not None and (folder / "metrics.json").is_file():
-            return folder / "metrics.json"
-    logger.info("no scores.json or metrics.json found; the model card has no results")
-    return None

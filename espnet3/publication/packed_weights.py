@@ -13,7 +13,7 @@ from espnet3.errors import WeightsError
 from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.yaml_links import iter_strings
 from espnet3.utils.path_utils import atomic_path
-from espnet3.utils.weights_utils import export_safetensors, read_state_dict
+from espnet3.utils.weights_utils import export_safetensors, fit_prefix, read_state_dict
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,8 @@ def _export(weight: WeightSource, bundle: Path) -> PackedWeight:
         return _copy(weight, bundle, {"format": "safetensors", "tensor_only": True})
     try:
         state = read_state_dict(weight.source)
+        if weight.source.suffix == ".ckpt":
+            state = fit_prefix(state)
     except WeightsError as error:
         logger.warning("%s is packed as it is: %s", weight.source, error)
         return _copy(weight, bundle, {"format": "unknown", "tensor_only": False})

@@ -11,13 +11,25 @@ from typing import Any
 
 from espnet3.publication.scrub import HostPaths
 from espnet3.publication.yaml_links import iter_strings
+from espnet3.utils.types import PathLike
 
 BUNDLE_ROOT = "${recipe_dir}"
 EXTERNAL = "external://"
 
 _PATH_KEYS = frozenset(
-    "asr_train_config train_config bpemodel data_dir exp_dir inference_dir lm_train_config "
-    "manifest_path save_path token_list word_lm_train_config".split()
+    {
+        "asr_train_config",
+        "bpemodel",
+        "data_dir",
+        "exp_dir",
+        "inference_dir",
+        "lm_train_config",
+        "manifest_path",
+        "save_path",
+        "token_list",
+        "train_config",
+        "word_lm_train_config",
+    }
 )
 _PATH_ENDINGS = ("_dir", "_path", "_file")
 _FILE_ARGUMENT = re.compile(r"(\$\{\s*(?:load_yaml|load_line)\s*:\s*['\"]?)(/[^,'\"${}]+)")
@@ -33,7 +45,7 @@ def is_path_key(key: str) -> bool:
     return key in _PATH_KEYS or key.endswith(_PATH_ENDINGS)
 
 
-def absolute(path: str | Path, base: Path | None = None) -> Path:
+def absolute(path: PathLike, base: Path | None = None) -> Path:
     """Return an absolute, normalised path whose links keep their names."""
     joined = Path(base, path) if base is not None else Path(path)
     return Path(os.path.abspath(joined))  # noqa: PTH100 - Path.resolve would follow links

@@ -12,7 +12,21 @@ from typing import Any
 REDACTED = "REDACTED"
 
 TEXT_SUFFIXES = frozenset(
-    ".cfg .csv .ini .json .jsonl .md .py .sh .toml .tsv .txt .yaml .yml".split()
+    {
+        ".cfg",
+        ".csv",
+        ".ini",
+        ".json",
+        ".jsonl",
+        ".md",
+        ".py",
+        ".sh",
+        ".toml",
+        ".tsv",
+        ".txt",
+        ".yaml",
+        ".yml",
+    }
 )
 MAX_TEXT_BYTES = 8 * 2**20
 

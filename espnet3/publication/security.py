@@ -74,7 +74,7 @@ class BundlePolicy:
     def __init__(self, bundle_root: Path, user_code_roots: Sequence[str] = ("src",)) -> None:
         self._root = bundle_root
         self._code_names = {PurePosixPath(root).name for root in user_code_roots}
-        # What is imported from now on may be the bundle's doing, so it does not count as the host's.
+        # What is imported from now on may be the bundle's doing: it does not count as the host's.
         self._host_modules = frozenset(sys.modules)
 
     def check_path(self, path: str, *, key: str | None) -> None:
@@ -101,9 +101,9 @@ class BundlePolicy:
             return
         is_output_fn = key is not None and key.rpartition(".")[2] == "output_fn"
         is_plain_class = inspect.isclass(obj) and not issubclass(obj, type)
-        if is_plain_class or (is_output_fn and inspect.isfunction(obj)):
-            if self._is_first_party(sys.modules.get(obj.__module__)):
-                return
+        may_be_own = is_plain_class or (is_output_fn and inspect.isfunction(obj))
+        if may_be_own and self._is_first_party(sys.modules.get(obj.__module__)):
+            return
         raise self._refusal(path, key, "is not on the list of what a bundle may name")
 
     def _has_allowed_module(self, path: str) -> bool:

@@ -56,7 +56,7 @@ class PackSettings:
     """Only ``task`` has an effect under strategy ``espnet3``."""
     allow_overwrite: bool = True
     """``false`` refuses to replace a bundle that is already there."""
-    secret_scan: Literal["error", "warn", "off"] = "error"
+    secret_scan: Literal["error", "warn", "off"] = "error"  # noqa: S105 - no password
     """What to do when a copied text file holds a secret or a path of this machine."""
 
     def __post_init__(self) -> None:

@@ -152,7 +152,7 @@ class BundleInspector:
 
 def _resolver_calls(text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield name and argument texts of every resolver call in an interpolation."""
-    parser = OmegaConfGrammarParser
+    parser: Any = OmegaConfGrammarParser
     try:
         waiting: list[Any] = [parse(text)]
     except GrammarParseError as error:
