@@ -80,11 +80,25 @@ class ConfigError(Espnet3Error, ValueError):
         self.value = None if value is _UNSET else value
         self._value = value
 
-    def at(self, file: str | Path, line: int | None, *, hint: str | None = None) -> Self:
-        """Return the same error with the place where the key was written."""
+    def at(
+        self,
+        file: str | Path | None,
+        line: int | None = None,
+        *,
+        key: str | None = None,
+        hint: str | None = None,
+    ) -> Self:
+        """Return the same error with the place where the key was written.
+
+        Args:
+            file: YAML file, or whatever else the value comes from.
+            line: Line in ``file``, counted from 1.
+            key: Replaces the key.
+            hint: Used when the error has no hint yet.
+        """
         return type(self)(
             self.message,
-            key=self.key,
+            key=key or self.key,
             file=file,
             line=line,
             value=self._value,

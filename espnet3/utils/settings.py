@@ -82,7 +82,10 @@ def _parse(plain: Any, cls: type[S], key: str, file: str | Path | None) -> S:
             raise MissingConfigError("must be set", key=_join(key, name), file=file)
     try:
         return cls(**values)
-    except ConfigError:
+    except ConfigError as error:
+        # `__post_init__` knows its fields, but not the section that it is built from.
+        if error.key in fields and key:
+            raise error.at(error.file or file, error.line, key=_join(key, error.key)) from None
         raise
     except ValueError as error:
         raise ConfigError(str(error), key=key, file=file) from error
