@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, MissingFileError
-from espnet3.utils.resolvers import bind_self_name, make_paths_absolute
+from espnet3.utils.resolvers import bind_self_name, make_paths_absolute, quote_empty_defaults
 from espnet3.utils.types import PathLike
 from espnet3.utils.yaml_source import SourcePosition, read_yaml
 
@@ -104,9 +104,9 @@ def _compose(path: Path, self_name: str | None, chain: tuple[Path, ...]) -> Laye
         raise ConfigError(
             f"the file must hold a mapping, not a {type(content).__name__}", file=path
         )
-    entries = content.get("defaults", [])
+    entries = content.get("defaults") or []
     content = {key: value for key, value in content.items() if key != "defaults"}
-    content = make_paths_absolute(content, here.parent)
+    content = make_paths_absolute(quote_empty_defaults(content), here.parent)
     content = bind_self_name(content, self_name or path.stem)
     positions = {_plain_path(key): position for key, position in document.positions.items()}
     own = Layer(_mark_overrides(content, "", path), positions)

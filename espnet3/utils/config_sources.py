@@ -70,13 +70,21 @@ def locate(config: Any, key: str = "") -> SourcePosition | None:
     if not isinstance(config, BaseContainer):
         return None
     table = get_sources(cast(DictConfig, config))
-    prefix = config._get_full_key(None)
-    path = flat_key(".".join(part for part in (prefix, key) if part))
+    path = flat_key(".".join(part for part in (_own_key(config), key) if part))
     while path:
         if path in table.positions:
             return table.positions[path]
         path = path.rpartition(".")[0]
     return SourcePosition(table.file) if table.file else None
+
+
+def _own_key(config: BaseContainer) -> str:
+    """Return the dotted key of a part of a configuration, ``""`` for the root."""
+    if config._get_parent() is None:
+        return ""
+    # Asked for the key of a container itself, OmegaConf leaves out the dot before a list index.
+    child = 0 if isinstance(config, ListConfig) else "x"
+    return flat_key(config._get_full_key(child)).removesuffix(f".{child}")
 
 
 def flat_key(key: str) -> str:

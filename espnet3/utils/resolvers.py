@@ -31,6 +31,7 @@ _FILE_RESOLVER = re.compile(
     (?=\s*[,}])""",
     re.VERBOSE,
 )
+_EMPTY_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:[^{},]*,)\s*\}")
 _UNQUOTED = re.compile(r"[\w/.-]+", re.ASCII)
 
 STAGE_OUTPUTS = (
@@ -87,6 +88,11 @@ def make_paths_absolute(value: Any, folder: Path) -> Any:
         return f"{match['head']}{quote or ''}{escaped}{quote or ''}"
 
     return map_strings(value, lambda text: _FILE_RESOLVER.sub(rewrite, text))
+
+
+def quote_empty_defaults(value: Any) -> Any:
+    """Write ``${oc.env:NAME,}`` as ``${oc.env:NAME,''}``, which OmegaConf prefers."""
+    return map_strings(value, lambda text: _EMPTY_DEFAULT.sub(r"\1''}", text))
 
 
 def map_strings(value: Any, change: Callable[[str], str]) -> Any:
