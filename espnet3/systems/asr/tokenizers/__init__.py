@@ -9,6 +9,11 @@ from espnet3.components.text import (
     WordTokenizer,
     build_tokenizer,
 )
+from espnet3.systems.asr.tokenizers.sentencepiece import (
+    add_special_tokens,
+    prepare_sentences,
+    train_sentencepiece,
+)
 from espnet3.systems.asr.tokenizers.token_joiner import TokenJoiner
 
 __all__ = [
@@ -17,5 +22,8 @@ __all__ = [
     "TokenIDConverter",
     "TokenJoiner",
     "WordTokenizer",
+    "add_special_tokens",
     "build_tokenizer",
+    "prepare_sentences",
+    "train_sentencepiece",
 ]
