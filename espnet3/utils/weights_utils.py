@@ -219,7 +219,8 @@ def export_safetensors(state_dict: Mapping[str, Tensor], path: PathLike) -> None
         name: t.detach().clone() if owners[t.untyped_storage().data_ptr()] > 1 else t.detach()
         for name, t in unique.items()
     }
-    metadata = {"format": "pt", _ALIASES: json.dumps(aliases, sort_keys=True)}
+    # The header keeps no order among several entries, and equal weights shall give equal bytes.
+    metadata = {_ALIASES: json.dumps(aliases, sort_keys=True)} if aliases else {"format": "pt"}
     with atomic_path(path) as temporary:
         save_file({k: v.contiguous() for k, v in plain.items()}, temporary, metadata=metadata)
 

@@ -100,7 +100,7 @@ def recipe(tmp_path) -> Recipe:
     state = {f"model.{name}": value for name, value in {"weight": torch.ones(3) * 0.5}.items()}
     torch.save({"state_dict": state, "optimizer_states": [{"lr": 1.0}]}, exp / "step1.ckpt")
     (exp / "last.ckpt").symlink_to("step1.ckpt")
-    torch.save({"weight": torch.ones(3)}, exp / "valid.loss.ave.pth")
+    torch.save({"weight": torch.full((3,), 0.17)}, exp / "valid.loss.ave.pth")
     write(exp / "train.log", f"at {root}\n")
     write(
         exp / "inference" / "metrics.json",

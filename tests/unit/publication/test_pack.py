@@ -92,7 +92,7 @@ def test_checkpoints_are_replaced_by_their_weights(recipe):
     packed = files_of(out)
     assert not {name for name in packed if name.endswith((".ckpt", ".pth"))}
     state = read_state_dict(out / "exp" / "debug" / "valid.loss.ave.safetensors")
-    assert torch.equal(state["weight"], torch.ones(3))
+    assert torch.equal(state["weight"], torch.full((3,), 0.17))
 
 
 def test_a_link_to_a_trainer_checkpoint_keeps_its_name_and_loses_its_prefix(recipe):

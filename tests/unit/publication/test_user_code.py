@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from espnet3.publication import InferenceSession
+from espnet3.publication.user_code import activate, choose_import_roots, decide, find_references
+from tests.unit.publication.conftest import BACKENDS, write
+
+REFERENCES = [("output_fn", "src.a.b")]
+
+
+@pytest.mark.parametrize(
+    ("enable", "trust", "references", "outcome"),
+    [
+        (True, False, [], "enable_user_code=True requires trust_user_code=True"),
+        (True, False, REFERENCES, "enable_user_code=True requires trust_user_code=True"),
+        (True, True, [], True),
+        (True, True, REFERENCES, True),
+        (None, False, REFERENCES, "references bundled user code"),
+        (False, False, REFERENCES, "trust_user_code=True"),
+        (None, True, REFERENCES, True),
+        (False, True, REFERENCES, False),
+        (None, True, [], False),
+        (None, False, [], False),
+        (False, False, [], False),
+        (False, True, [], False),
+    ],
+)
+def test_the_gate(enable, trust, references, outcome):
+    if isinstance(outcome, str):
+        with pytest.raises(ValueError, match=outcome):
+            decide(references, enable=enable, trust=trust, source="bundle")
+    else:
+        assert decide(references, enable=enable, trust=trust, source="bundle") is outcome
+
+
+@pytest.mark.parametrize("bad", [["/etc"], ["../other"], [""], ["a/../b"], [3]])
+def test_import_roots_stay_in_the_bundle(bad):
+    with pytest.raises(ValueError, match="inside the bundle"):
+        choose_import_roots(bad, None)
+
+
+def test_import_roots_come_from_the_caller_then_the_bundle():
+    assert choose_import_roots(["lib"], ["code"]) == ("lib",)
+    assert choose_import_roots(None, "code") == ("code",)
+    assert choose_import_roots(None, None) == ("src",)
+
+
+def test_references_are_dotted_paths_into_a_root():
+    config = {
+        "output_fn": "lib.a.b",
+        "model": {
+            "_target_": "other.c",
+            "input": "lib",
+            "note": "lib. A sentence.",
+            "x": ["lib.q"],
+        },
+    }
+    assert find_references(config, ["python/lib"]) == [
+        ("output_fn", "lib.a.b"),
+        ("model.x[0]", "lib.q"),
+    ]
+
+
+def make_bundle(root, answer, *, with_init):
+    write(root / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
+    config = {"model": {"_target_": f"{BACKENDS}.Echo"}, "output_fn": "src.inference.build"}
+    write(root / "conf" / "inference.yaml", config)
+    write(root / "src" / "helper.py", f"ANSWER = {answer!r}\n")
+    write(
+        root / "src" / "inference.py",
+        "import helper\n\ndef build(data, model_output, idx):\n    return helper.ANSWER\n",
+    )
+    if with_init:
+        write(root / "src" / "__init__.py", "")
+    return {"inference_config": str(root / "conf" / "inference.yaml")}
+
+
+@pytest.mark.parametrize("inits", [(True, True), (True, False), (False, True), (False, False)])
+def test_two_bundles_with_the_same_module_names_keep_their_own_code(tmp_path, inits):
+    sessions = [
+        InferenceSession.from_artifacts(
+            make_bundle(tmp_path / name, name, with_init=with_init), trust_user_code=True
+        )
+        for name, with_init in zip("ab", inits, strict=True)
+    ]
+    assert [session(1) for session in sessions] == ["a", "b"]
+
+
+def test_roots_go_to_the_front_of_the_path_once(tmp_path):
+    make_bundle(tmp_path, "a", with_init=True)
+    for _ in range(2):
+        activate(tmp_path, ("src", "absent"))
+    entries = [str(tmp_path), str(tmp_path / "src")]
+    assert sys.path[:2] == entries
+    assert all(sys.path.count(entry) == 1 for entry in entries)
+
+
+def test_modules_of_the_host_are_never_replaced(tmp_path, caplog):
+    import json
+
+    import yaml
+
+    for name in ("yaml", "json", "pytest"):
+        write(tmp_path / "src" / f"{name}.py", "raise RuntimeError('mine')\n")
+    activate(tmp_path, ("src",))
+    assert sys.modules["yaml"] is yaml
+    assert sys.modules["json"] is json
+    assert sys.modules["pytest"] is pytest
+    assert "stays loaded" in caplog.text
+
+
+def test_the_source_folder_of_another_recipe_gives_way(tmp_path, monkeypatch):
+    recipe = tmp_path / "recipe"
+    write(recipe / "conf" / "training.yaml", {})
+    write(recipe / "src" / "__init__.py", "WHO = 'recipe'\n")
+    monkeypatch.syspath_prepend(str(recipe))
+    import src
+
+    assert src.WHO == "recipe"
+    write(tmp_path / "bundle" / "src" / "__init__.py", "WHO = 'bundle'\n")
+    activate(tmp_path / "bundle", ("src",))
+    import src as again
+
+    assert again.WHO == "bundle"
+
+
+def test_a_root_that_is_a_link_out_of_the_bundle_is_refused(tmp_path):
+    write(tmp_path / "outside" / "evil.py", "")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "src").symlink_to(tmp_path / "outside")
+    with pytest.raises(RuntimeError, match="leaves the bundle"):
+        activate(tmp_path / "bundle", ("src",))
