@@ -104,7 +104,17 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "pack_model": Key(settings="espnet3.publication.settings.PackSettings"),
         "upload_model": Key(settings="espnet3.publication.settings.UploadSettings"),
     },
-    "demo": dict(_EXPERIMENT),
+    "demo": {
+        **_EXPERIMENT,
+        "system": _TEXT,
+        "infer_config": _TEXT,
+        "output_keys": _MAPPING,
+        "pack": _MAPPING,
+        "upload_demo": _MAPPING,
+        "ui": _FREE,
+        "inference": _MAPPING,
+        "extra_kwargs": _MAPPING,
+    },
 }
 """Slot name without ``_config`` to its keys."""
 

@@ -186,12 +186,10 @@ def _report_failure(report: StageReport, error: BaseException, log: logging.Logg
     if interrupted:
         log.error("stage %s was interrupted after %.1fs", report.stage, report.seconds)
         return
-    # The console shows the error once, when it leaves the program; the file keeps the traceback.
+    # The console shows the error once, when it leaves the program, and the table names this file.
     log.error(
         "stage %s failed after %.1fs", report.stage, report.seconds, exc_info=error, extra=FILE_ONLY
     )
-    if report.log_path is not None:
-        error.add_note(f"stage {report.stage} failed; traceback in {report.log_path}")
 
 
 def _summary(reports: Sequence[StageReport], stages_to_run: Sequence[str]) -> str:

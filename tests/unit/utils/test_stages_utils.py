@@ -116,7 +116,7 @@ def test_an_error_of_a_stage_arrives_unchanged_with_its_traceback_in_the_log(toy
     with pytest.raises(TypeError) as caught:
         run_stages(toy, ["infer", "prepare"])
     assert str(caught.value) == "unexpected keyword argument 'oops'"
-    assert any("infer.log" in note for note in caught.value.__notes__)
+    assert not hasattr(caught.value, "__notes__")
     text = (tmp_path / "default" / "infer.log").read_text()
     assert "stage infer failed after" in text
     assert "Traceback (most recent call last)" in text
