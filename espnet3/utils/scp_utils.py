@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def get_class_path(obj: Any) -> str:
     return f"{type(obj).__module__}.{type(obj).__name__}"
 
 
-def read_scp(path: PathLike) -> Iterator[tuple[UttId, str]]:
+def read_scp(path: PathLike) -> Generator[tuple[UttId, str], None, None]:
     """Yield ``(id, value)`` of every line that is not blank; a lone id has the value ``""``."""
     with Path(path).open(encoding="utf-8") as stream:
         for line in stream:

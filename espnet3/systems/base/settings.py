@@ -65,24 +65,9 @@ class InferenceSettings:
             MissingConfigError: If there are none, or one has no name.
             SettingError: If two have the same name.
         """
-        entries = (self.dataset or {}).get("test") or []
-        names = []
-        for index, entry in enumerate(entries):
-            name = entry.get("name") if isinstance(entry, dict) else None
-            if not isinstance(name, str) or not name.strip():
-                raise MissingConfigError(
-                    "every test set must define non-empty `name`", key=f"dataset.test[{index}]"
-                )
-            if name.startswith(".") or "/" in name or "\\" in name:
-                raise SettingError(
-                    "cannot be the name of a folder", key=f"dataset.test[{index}].name", value=name
-                )
-            names.append(name)
+        names = _read_test_names(self.dataset)
         if not names:
             raise SettingError("must list at least one test set", key="dataset.test")
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise SettingError(f"test sets share a name: {', '.join(repeated)}", key="dataset.test")
         return names
 
 
@@ -120,5 +105,23 @@ class MeasureSettings:
 
     def test_names(self) -> list[str]:
         """Return the configured names of test sets, an empty list if there are none."""
-        entries = (self.dataset or {}).get("test") or []
-        return [str(entry["name"]) for entry in entries]
+        return _read_test_names(self.dataset)
+
+
+def _read_test_names(dataset: dict[str, Any] | None) -> list[str]:
+    names = []
+    for index, entry in enumerate((dataset or {}).get("test") or []):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name.strip():
+            raise MissingConfigError(
+                "every test set must define non-empty `name`", key=f"dataset.test[{index}]"
+            )
+        if name.startswith(".") or "/" in name or "\\" in name:
+            raise SettingError(
+                "cannot be the name of a folder", key=f"dataset.test[{index}].name", value=name
+            )
+        names.append(name)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SettingError(f"test sets share a name: {', '.join(repeated)}", key="dataset.test")
+    return names

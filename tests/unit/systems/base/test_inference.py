@@ -411,7 +411,7 @@ def test_a_killed_run_leaves_no_half_files_and_the_next_one_is_clean(run, tmp_pa
 
 def test_the_stage_module_imports_nothing_heavy():
     code = (
-        "import sys, espnet3.systems.base.inference;"
+        "import sys, espnet3.systems.base.inference, espnet3.systems.base.metric;"
         "heavy = {'torch', 'numpy', 'hydra', 'lightning', 'dask', 'soundfile', 'rapidfuzz'};"
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )

@@ -1,0 +1,1 @@
+"""What every metric is, whatever it measures."""
