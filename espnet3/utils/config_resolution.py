@@ -18,7 +18,7 @@ from omegaconf.errors import (
 )
 
 from espnet3.errors import ConfigError, did_you_mean
-from espnet3.utils.config_sources import attach_sources, flat_key, get_sources, locate
+from espnet3.utils.config_sources import attach_sources, flat_key, get_sources, indexed_key, locate
 from espnet3.utils.instantiate import to_plain
 from espnet3.utils.yaml_source import SourcePosition
 
@@ -152,7 +152,7 @@ def _explain(config: DictConfig, path: str, error: OmegaConfBaseException) -> Co
     position = locate(config, path)
     return cls(
         message,
-        key=path,
+        key=indexed_key(path),
         file=position.file if position else None,
         line=position.line if position else None,
         hint=hint,

@@ -20,7 +20,7 @@ from espnet3.utils.yaml_source import SourcePosition
 
 _ATTRIBUTE = "espnet3_sources"
 _REFERENCE = re.compile(
-    r"""\$\{\s*(?:\.*|oc\.(?:select|dict\.keys|dict\.values)\s*:\s*|load_yaml\s*:[^,{}]*,\s*)
+    r"""\$\{\s*(?:oc\.(?:select|dict\.keys|dict\.values)\s*:\s*|load_yaml\s*:[^,{}]*,\s*|\.*)
     ([^\s.,:\[\]{}$'"]+)\s*[.,\[}]""",
     re.VERBOSE,
 )
@@ -90,6 +90,11 @@ def _own_key(config: BaseContainer) -> str:
 def flat_key(key: str) -> str:
     """Return ``a[0].b`` as ``a.0.b``."""
     return key.replace("][", ".").replace("[", ".").replace("]", "").strip(".")
+
+
+def indexed_key(path: str) -> str:
+    """Return ``a.0.b`` as ``a[0].b``, which is how messages write it."""
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", path)
 
 
 def find_references(value: Any) -> frozenset[str]:

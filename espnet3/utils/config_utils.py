@@ -16,7 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 from espnet3.errors import ConfigError, MissingFileError, did_you_mean
 from espnet3.utils.config_layers import Layer, compose, finish, merge, walk
 from espnet3.utils.config_resolution import resolve_config
-from espnet3.utils.config_sources import attach_sources, find_references, get_sources, locate
+from espnet3.utils.config_sources import (
+    attach_sources,
+    find_references,
+    get_sources,
+    indexed_key,
+    locate,
+)
 from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.instantiate import instantiate_config, iter_targets, to_plain
 from espnet3.utils.resolvers import OMEGACONF_ESPNET3_RESOLVER, load_line, register_resolvers
@@ -170,7 +176,7 @@ def _create(layer: Layer) -> DictConfig:
                 place = layer.positions[key]
                 raise ConfigError(
                     str(cause).partition("\n")[0],
-                    key=key,
+                    key=indexed_key(key),
                     file=place.file,
                     line=place.line,
                     value=value,

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.config_layers import walk
-from espnet3.utils.config_sources import find_references, get_sources, locate
+from espnet3.utils.config_sources import find_references, get_sources, indexed_key, locate
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.settings import convert, field_hints, has_rest
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
@@ -187,7 +187,7 @@ def _check_import_paths(
         is_target = path.rpartition(".")[2] == "_target_"
         if value is None or _is_open(value) or not (is_target or path in named):
             continue
-        error = check_import_path(value, key=path)
+        error = check_import_path(value, key=indexed_key(path))
         if error is not None:
             yield error
 

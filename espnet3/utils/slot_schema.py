@@ -66,7 +66,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "dataloader": Key(settings="espnet3.components.data.settings.DataloaderSettings"),
         "lightning_module": _MAPPING,
         "trainer_class": _IMPORT_PATH,
-        "trainer": Key(settings="espnet3.components.trainers.settings.TrainerSettings"),
+        "trainer": _MAPPING,
         "fit": _MAPPING,
     },
     "inference": {
@@ -107,13 +107,16 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
     "demo": {
         **_EXPERIMENT,
         "system": _TEXT,
-        "infer_config": _TEXT,
+        "infer_config": _PATH,
         "output_keys": _MAPPING,
-        "pack": _MAPPING,
-        "upload_demo": _MAPPING,
+        "extra_kwargs": _MAPPING,
         "ui": _FREE,
         "inference": _MAPPING,
-        "extra_kwargs": _MAPPING,
+        "requirements": _FREE,
+        "readme_template": _PATH,
+        "pack": _MAPPING,
+        "model": _MAPPING,
+        "upload_demo": _MAPPING,
     },
 }
 """Slot name without ``_config`` to its keys."""

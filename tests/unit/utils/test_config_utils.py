@@ -246,7 +246,7 @@ def test_load_yaml_of_a_recipe_config_has_its_defaults(
 
 def test_broken_interpolation_syntax_names_file_and_line(write: Write) -> None:
     path = write("main.yaml", "fine: 1\nlist:\n  - ${open")
-    with pytest.raises(ConfigError, match=rf"{path}:3: list.0 = ") as caught:
+    with pytest.raises(ConfigError, match=rf"{path}:3: list\[0\] = ") as caught:
         load_config_with_defaults(path, resolve=False)
     assert isinstance(caught.value.__cause__, GrammarParseError)
 
@@ -325,7 +325,7 @@ def test_locate_falls_back_to_the_section_and_to_the_file(write: Write) -> None:
             InterpolationResolutionError,
             "cannot be resolved: .*/no/such",
         ),
-        ("a: [x, '${b}']", InterpolationKeyError, "1: a.1: refers to b"),
+        ("a: [x, '${b}']", InterpolationKeyError, r"1: a\[1\]: refers to b"),
         ("a: ${a}", InterpolationResolutionError, "cannot be resolved"),
     ],
 )
