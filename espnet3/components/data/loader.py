@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -168,7 +169,8 @@ class EpochSetter:
     """What Lightning looks for on a loader to announce the epoch."""
 
     def __init__(self, loader: ResumableLoader) -> None:
-        self._loader = loader
+        # Weak, because worker processes are shut down promptly only without a reference cycle.
+        self._loader = weakref.proxy(loader)
 
     def set_epoch(self, epoch: int) -> None:
         """Forward the epoch to the loader."""
@@ -184,7 +186,7 @@ class _Request(NamedTuple):
 
 class _PlannedBatches(Sampler[_Request]):
     def __init__(self, loader: ResumableLoader) -> None:
-        self._loader = loader
+        self._loader = weakref.proxy(loader)
 
     def __len__(self) -> int:
         return len(self._loader)
