@@ -38,7 +38,7 @@ class DatasetConfig:
     split: str | None = None
 
 
-_ENTRY_KEYS = (*(f.name for f in dataclasses.fields(DatasetConfig)), "dataset", "create_args")
+_ENTRY_KEYS = (*(f.name for f in dataclasses.fields(DatasetConfig)), "dataset")
 
 
 class DataOrganizer:

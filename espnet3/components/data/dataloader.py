@@ -67,7 +67,7 @@ class DataLoaderBuilder:
             raise ConfigError("must be train or valid", key="mode", value=mode)
         section = self.config.get("dataloader") or {}
         plain = to_plain(section.get(mode)) or {}
-        _refuse_multiple_iterator(plain, mode)
+        refuse_multiple_iterator(plain, mode)
         settings = parse_settings(plain, LoaderSettings, key=f"dataloader.{mode}")
         loader = self._build(mode, settings, plain)
         log_dataloader(logger, loader, mode)
@@ -277,7 +277,12 @@ def _log_plan(loader: ResumableLoader, mode: str, unit: str) -> None:
     )
 
 
-def _refuse_multiple_iterator(section: Mapping[str, Any], mode: str) -> None:
+def refuse_multiple_iterator(section: Mapping[str, Any], mode: str) -> None:
+    """Stop if the section of a mode has the key ``multiple_iterator``, whatever its value.
+
+    Raises:
+        MissingConfigError: If it has.
+    """
     if "multiple_iterator" in section:
         raise _unsupported(f"dataloader.{mode}.multiple_iterator", section["multiple_iterator"])
 

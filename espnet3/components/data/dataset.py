@@ -187,17 +187,28 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
         Raises:
             RuntimeError: If the data set has no ``get_text``.
         """
-        place = self._index.find(index)
-        if place is None:
-            raise DataError(f"Utterance ID '{index}' not found in any dataset")
-        dataset = self.datasets[place.member]
-        if not callable(getattr(dataset, "get_text", None)):
-            raise RuntimeError(
-                f"{type(dataset).__name__} has no get_text; implement get_text(index) -> str in it"
-                " so that transcripts can be read without audio"
-            )
-        text: str = dataset.get_text(place.local)
-        return text
+        return str(self._ask(index, "get_text", "str", "transcripts"))
+
+    def get_length(self, index: Any) -> int:
+        """Return the number of samples of an item's speech without decoding its audio.
+
+        Raises:
+            RuntimeError: If the data set has no ``get_length``.
+        """
+        return int(self._ask(index, "get_length", "int", "lengths"))
+
+    def content_id(self) -> list[Any]:
+        """Return plain values that change when the content of a data set does.
+
+        A data set may have a ``content_id()`` of its own; otherwise class, length and keys count.
+        """
+        known = zip(self.datasets, self.lengths, self._index.keys, strict=True)
+        return [
+            dataset.content_id()
+            if callable(getattr(dataset, "content_id", None))
+            else [type(dataset).__qualname__, length, keys]
+            for dataset, length, keys in known
+        ]
 
     def __repr__(self) -> str:
         parts = ", ".join(self.describe())
@@ -215,6 +226,19 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
                 self.datasets, self.lengths, self.transforms, strict=True
             )
         ]
+
+    def _ask(self, index: Any, method: str, returns: str, what: str) -> Any:
+        """Call a method of the data set that holds an item."""
+        place = self._index.find(index)
+        if place is None:
+            raise DataError(f"Utterance ID '{index}' not found in any dataset")
+        dataset = self.datasets[place.member]
+        if not callable(getattr(dataset, method, None)):
+            raise RuntimeError(
+                f"{type(dataset).__name__} has no {method}; implement {method}(index) -> {returns}"
+                f" in it so that {what} can be read without audio"
+            )
+        return getattr(dataset, method)(place.local)
 
     def _read_raw(self, place: Place) -> Any:
         try:

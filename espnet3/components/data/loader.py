@@ -12,6 +12,7 @@ import torch
 import torch.distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from espnet3.components.data.dataset import CombinedDataset
 from espnet3.components.data.dataset_module import CarriesLocalModules
 from espnet3.components.data.planner import BatchPlan, BatchPlanner
 from espnet3.errors import ConfigError, DataError, ParallelError
@@ -203,7 +204,7 @@ class _PlannedDataset(CarriesLocalModules, Dataset[Any]):
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self._takes_rng_key = callable(getattr(dataset, "read", None))
+        self._takes_rng_key = isinstance(dataset, CombinedDataset)
 
     def __len__(self) -> int:
         return len(self.dataset)

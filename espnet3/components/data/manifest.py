@@ -10,8 +10,12 @@ from typing import Any, NamedTuple
 
 from espnet3.components.data import audio
 from espnet3.errors import DataError
+from espnet3.utils.fingerprint import fingerprint_file
 from espnet3.utils.path_utils import atomic_open
 from espnet3.utils.types import Hz, PathLike, UttId
+
+_SIZES_CHECKED = 100
+"""Audio files that stand for all when a data set is compared with an earlier state of it."""
 
 
 class ManifestError(DataError, RuntimeError):
@@ -142,6 +146,13 @@ class ManifestDataset:
         if not self.resample or self.fs is None:
             return header.num_samples
         return round(header.num_samples * self.fs / header.sample_rate)
+
+    def content_id(self) -> list[Any]:
+        """Return the digest of the manifest and the sizes of some of its audio files."""
+        step = -(-len(self.rows) // _SIZES_CHECKED)
+        paths = [row.wav_path for row in self.rows[::step]]
+        sizes = [path.stat().st_size if path.exists() else None for path in paths]
+        return [fingerprint_file(self.manifest_path), self.fs, self.resample, sizes]
 
     @functools.cached_property
     def _keys(self) -> list[UttId]:

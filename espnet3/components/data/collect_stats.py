@@ -1,0 +1,325 @@
+"""Lengths of all utterances, and sums of their features for normalisation."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from espnet3 import __version__
+from espnet3.components.data.dataloader import refuse_multiple_iterator
+from espnet3.components.data.sharding import ShardingError
+from espnet3.components.data.stats_batch import collect_stats_batch
+from espnet3.components.data.stats_writer import META_NAME, StatsWriter, check_replaceable
+from espnet3.errors import ConfigError, DataError, SettingError
+from espnet3.parallel.base_runner import BaseRunner
+from espnet3.parallel.env_provider import EnvironmentProvider
+from espnet3.parallel.parallel import set_parallel
+from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.fingerprint import fingerprint
+from espnet3.utils.lock_utils import file_lock
+from espnet3.utils.path_utils import atomic_directory
+
+__all__ = [
+    "CollectStatsInferenceProvider",
+    "CollectStatsRunner",
+    "collect_stats",
+    "collect_stats_batch",
+]
+
+logger = logging.getLogger(__name__)
+
+_FEATURE_KEYS = ("frontend", "extract_feats", "feats_extract", "pitch_extract", "energy_extract")
+
+
+class CollectFeatsMissingError(SettingError, AttributeError):
+    """The model cannot give features."""
+
+
+def collect_stats(
+    model_config: Any,
+    dataset_config: Any,
+    dataloader_config: Any,
+    mode: str,
+    output_dir: Path,
+    task: str | None = None,
+    parallel_config: Any = None,
+    write_collected_feats: bool = False,
+    batch_size: int = 4,
+    *,
+    keys: Sequence[str] | None = None,
+    augment: bool | None = None,
+    resume: bool = True,
+    lengths_only: bool = False,
+) -> None:
+    """Write ``<output_dir>/<mode>`` with the shapes and feature sums of a split.
+
+    The files are ``<key>_shape``, ``<key>_stats.npz`` (``count``, ``sum``, ``sum_square``),
+    ``stats_keys`` and ``stats_meta.json``. They appear together when all are complete. No
+    configuration is changed.
+
+    Args:
+        model_config: ``_target_`` mapping of a model with ``collect_feats(**batch)``.
+        dataset_config: ``_target_`` mapping of an object with ``train`` and ``valid``.
+        dataloader_config: The ``dataloader`` section; ``collate_fn`` is read.
+        mode: ``train`` or ``valid``.
+        output_dir: Folder of statistics.
+        task: Task class that builds the model; needs the ESPnet2 bridge.
+        parallel_config: ``parallel`` section to register first.
+        write_collected_feats: Also store the features themselves.
+        batch_size: Utterances per batch.
+        keys: Features to keep; ``None`` keeps all.
+        augment: What ``dataset.preprocessor.train`` becomes for ``train`` (``valid`` gets
+            ``False``); ``None`` leaves it.
+        resume: Do nothing if the folder was made of the same data and settings.
+        lengths_only: Write ``speech_shape`` from audio headers; no model is built.
+
+    Raises:
+        ConfigError: If ``batch_size`` is not positive, or the split does not exist.
+        MissingConfigError: If ``multiple_iterator`` is set.
+        CollectFeatsMissingError: If the model has no ``collect_feats``.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(
+            "batch_size must be a positive integer", value=batch_size, key="batch_size"
+        )
+    loaders = to_plain(dataloader_config) or {}
+    refuse_multiple_iterator(loaders.get(mode) or {}, mode)
+    if parallel_config is not None:
+        set_parallel(OmegaConf.create(to_plain(parallel_config)))
+    data = _with_preprocessor_mode(to_plain(dataset_config), mode, augment)
+    params = {"write_collected_feats": write_collected_feats}
+    provider = CollectStatsInferenceProvider(model_config, data, loaders, mode, task, params=params)
+    folder = Path(output_dir) / mode
+    with file_lock(Path(output_dir) / f".{mode}.lock"):
+        identity = _identify(provider, keys=keys, lengths_only=lengths_only)
+        if resume and _read_fingerprint(folder) == identity:
+            logger.info("collect_stats %s: %s is up to date", mode, folder)
+            return
+        check_replaceable(folder)
+        for leftover in Path(output_dir).glob(f".{mode}.partial-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with (
+            atomic_directory(folder) as building,
+            StatsWriter(building, final_folder=folder.absolute(), keys=keys).open() as writer,
+        ):
+            if lengths_only:
+                _write_lengths(provider.dataset, writer, batch_size, mode)
+            else:
+                _run(provider, writer, batch_size, mode)
+            writer.finish({"version": __version__, "mode": mode, "fingerprint": identity})
+    logger.info("collect_stats %s: utterances=%d in %s", mode, writer.num_utterances, folder)
+
+
+class CollectStatsInferenceProvider(EnvironmentProvider):
+    """Builds data set, model and collate function of a split, once per process.
+
+    Args:
+        model_config: ``_target_`` mapping of the model.
+        dataset_config: ``_target_`` mapping of the data organizer.
+        dataloader_config: Section with ``collate_fn``.
+        mode: Split.
+        task: Task class that builds the model.
+        shard_idx: Shard of the data set to read; ``None`` reads all of it.
+        params: More entries of the environment, for ``forward``.
+    """
+
+    def __init__(
+        self,
+        model_config: Any,
+        dataset_config: Any,
+        dataloader_config: Any,
+        mode: str,
+        task: str | None = None,
+        shard_idx: int | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        content = {
+            "model_config": to_plain(model_config),
+            "dataset_config": to_plain(dataset_config),
+            "collate_fn": (to_plain(dataloader_config) or {}).get("collate_fn"),
+            "mode": mode,
+            "task": task,
+            "shard_idx": shard_idx,
+        }
+        super().__init__(DictConfig(content, flags={"allow_objects": True}))
+        self.params = dict(params or {})
+        self._dataset: Any = None
+
+    @property
+    def dataset(self) -> Any:
+        """Data set of the split, built on first use."""
+        if self._dataset is None:
+            self._dataset = _build_dataset(self.config)
+        return self._dataset
+
+    def build_env_local(self) -> dict[str, Any]:
+        """Return ``dataset``, ``model`` (on its device, eval), ``collate_fn`` and ``device``."""
+        return {**_build_env(self.config, self.dataset), **self.params}
+
+    def build_worker_setup_fn(self) -> Callable[[], dict[str, Any]]:
+        """Return a function that builds the same in a worker."""
+        config, params = self.config, dict(self.params)
+
+        def setup() -> dict[str, Any]:
+            return {**_build_env(config, _build_dataset(config)), **params}
+
+        return setup
+
+
+class CollectStatsRunner(BaseRunner):
+    """Computes sums and shapes of batches of indices."""
+
+    @staticmethod
+    def forward(
+        idx: int | Iterable[int],
+        dataset: Any,
+        model: Any,
+        collate_fn: Any = None,
+        device: Any = None,
+        write_collected_feats: bool = False,
+        collect_stats_kwargs: Mapping[str, Any] | None = None,
+        **_: Any,
+    ) -> Any:
+        """Return what :func:`collect_stats_batch` returns for one index or several."""
+        return collect_stats_batch(
+            [idx] if isinstance(idx, int) else list(idx),
+            model=model,
+            dataset=dataset,
+            collate_fn=collate_fn,
+            device=device,
+            write_collected_feats=write_collected_feats,
+            collect_stats_kwargs=collect_stats_kwargs,
+        )
+
+
+def _run(
+    provider: CollectStatsInferenceProvider, writer: StatsWriter, batch_size: int, mode: str
+) -> None:
+    total = len(provider.dataset)
+    if not total:
+        logger.warning("collect_stats %s: the split is empty", mode)
+        return
+    outputs = CollectStatsRunner(provider).iter_outputs(_chunk_indices(total, batch_size))
+    with _progress(total, mode) as progress:
+        for stats, shapes, *feats in outputs:
+            before = writer.num_utterances
+            writer.add_sums(stats)
+            writer.add_shapes(shapes)
+            if feats:
+                writer.add_feats(feats[0], shapes)
+            progress.update(writer.num_utterances - before)
+
+
+def _write_lengths(dataset: Any, writer: StatsWriter, batch_size: int, mode: str) -> None:
+    if not callable(getattr(dataset, "get_length", None)):
+        raise DataError(
+            f"lengths_only needs get_length(index) and uid(index), which {type(dataset).__name__}"
+            " lacks\n  set collect_stats.lengths_only: false"
+        )
+    with _progress(len(dataset), mode) as progress:
+        for chunk in _chunk_indices(len(dataset), batch_size):
+            lengths = {dataset.uid(i): str(dataset.get_length(i)) for i in chunk}
+            writer.add_shapes({"speech": lengths})
+            progress.update(len(chunk))
+
+
+def _progress(total: int, mode: str) -> tqdm[Any]:
+    return tqdm(total=total, desc=f"collect_stats {mode}", unit="utt", mininterval=0.5)
+
+
+def _build_env(config: DictConfig, dataset: Any) -> dict[str, Any]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = _build_model(config)
+    if not callable(getattr(model, "collect_feats", None)):
+        raise CollectFeatsMissingError(
+            f"{type(model).__name__} is missing required callable 'collect_feats'",
+            key="model",
+            hint="add collect_feats(**batch), which returns features and their lengths",
+        )
+    if isinstance(model, torch.nn.Module):
+        model = model.to(device).eval()
+    collate = config.collate_fn
+    collate_fn = None if collate is None else instantiate_config(collate, key="collate_fn")
+    return {"dataset": dataset, "model": model, "collate_fn": collate_fn, "device": device}
+
+
+def _build_model(cfg: DictConfig) -> Any:
+    if cfg.get("task"):
+        raise ConfigError(
+            "models of a task need the ESPnet2 bridge, which this version does not have",
+            key="task",
+            value=cfg.task,
+            hint="name the model itself by model._target_ and set task: null",
+        )
+    return instantiate_config(cfg.model_config, key="model")
+
+
+def _build_dataset(config: DictConfig) -> Any:
+    dataset = _instantiate_dataset(config.dataset_config, config.mode)
+    if config.shard_idx is None:
+        return dataset
+    if not callable(getattr(dataset, "shard", None)):
+        raise ShardingError(f"{type(dataset).__name__} has no shard()", key="dataset")
+    return dataset.shard(config.shard_idx)
+
+
+def _instantiate_dataset(dataset_config: Any, mode: str) -> Any:
+    organizer = instantiate_config(dataset_config, key="dataset")
+    dataset = getattr(organizer, mode, None)
+    if dataset is None:
+        raise ConfigError(
+            f"{type(organizer).__name__} does not provide split '{mode}'", key="dataset"
+        )
+    if hasattr(dataset, "use_espnet_collator"):
+        dataset.use_espnet_collator = True
+    return dataset
+
+
+def _chunk_indices(n: int, batch_size: int) -> list[list[int]]:
+    return [list(range(start, min(start + batch_size, n))) for start in range(0, n, batch_size)]
+
+
+def _with_preprocessor_mode(dataset_config: Any, mode: str, augment: bool | None) -> Any:
+    """Return a copy whose preprocessor, if it has a switch for training, is set for ``mode``."""
+    preprocessor = dataset_config.get("preprocessor")
+    if augment is None or not isinstance(preprocessor, Mapping) or "train" not in preprocessor:
+        return dataset_config
+    switched = {**preprocessor, "train": augment and mode == "train"}
+    return {**dataset_config, "preprocessor": switched}
+
+
+def _identify(
+    provider: CollectStatsInferenceProvider, *, keys: Sequence[str] | None, lengths_only: bool
+) -> str | None:
+    """Return the identity of data and settings, ``None`` if they cannot be identified."""
+    config = to_plain(provider.config)
+    model = config["model_config"] or {}
+    # Statistics depend on the front end only; with other models, on who knows what.
+    feature_part = {k: v for k, v in model.items() if k.startswith(("_target_", *_FEATURE_KEYS))}
+    if len(feature_part) > 1:
+        config["model_config"] = feature_part
+    if lengths_only:
+        config["model_config"] = None
+    describe = getattr(provider.dataset, "content_id", None)
+    content = describe() if callable(describe) else len(provider.dataset)
+    options = {"params": provider.params, "keys": keys, "lengths_only": lengths_only}
+    try:
+        return fingerprint({**config, **options, "content": content})
+    except TypeError as error:
+        logger.info("collect_stats: not comparable with earlier runs: %s", error)
+        return None
+
+
+def _read_fingerprint(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / META_NAME).read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return ""
