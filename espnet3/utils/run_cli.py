@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import yaml
 from omegaconf.errors import OmegaConfBaseException
@@ -32,7 +32,7 @@ def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
     Args:
         stages: The recipe's stages in the order in which they run.
     """
-    parser = argparse.ArgumentParser(
+    parser = _RecipeParser(
         description="Run stages of a recipe. All settings live in the YAML files.",
         allow_abbrev=False,
     )
@@ -66,8 +66,6 @@ def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
         action="store_true",
         help="write the installed packages next to each stage log",
     )
-    for old, new in _RENAMED.items():
-        parser.add_argument(old, action=_RenamedFlag, new=new, help=argparse.SUPPRESS)
     return parser
 
 
@@ -105,18 +103,9 @@ def show_error(
         sys.__excepthook__(kind, error, trace)
 
 
-class _RenamedFlag(argparse.Action):
-    """A flag of earlier versions: names its successor."""
+class _RecipeParser(argparse.ArgumentParser):
+    """Names the successor of a flag of earlier versions."""
 
-    def __init__(self, *, new: str, **kwargs: Any) -> None:
-        super().__init__(nargs="?", **{**kwargs, "dest": argparse.SUPPRESS})
-        self._new = new
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> NoReturn:
-        parser.error(f"{option_string} is now called {self._new}")
+    def error(self, message: str) -> NoReturn:
+        renamed = [f"{old} is now called {new}" for old, new in _RENAMED.items() if old in message]
+        super().error("; ".join([message, *renamed]))
