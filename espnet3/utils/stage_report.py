@@ -13,6 +13,7 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from espnet3.utils.config_sources import get_sources
 from espnet3.utils.env_report import (
     FILE_ONLY,
     describe_process,
@@ -21,7 +22,7 @@ from espnet3.utils.env_report import (
     log_run_metadata,
 )
 from espnet3.utils.path_utils import write_json, write_text
-from espnet3.utils.redaction import redact_config, redact_text
+from espnet3.utils.redaction import redact_argument, redact_config, redact_text
 from espnet3.utils.stage_table import SLOT_FILES, stage_entry
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class StageReport:
             "started": _now(),
             **describe_process(),
             "configs": {s: {"path": str(p), "sha256": file_sha256(p)} for s, p in files.items()},
+            "overrides": [text for s, c in slots.items() for text in _overrides(s, c)],
             "seed": _seed(slots.get("training_config")),
         }
         for slot, config in slots.items():
@@ -151,6 +153,14 @@ class StageReport:
             "seconds": round(self.seconds, 3),
         }
         write_json(self.log_path.with_name(f"{self.log_path.stem}.run.json"), head | self._facts)
+
+
+def _overrides(slot: str, config: Any) -> list[str]:
+    """Return the ``--set`` words that shaped a configuration."""
+    if not isinstance(config, DictConfig):
+        return []
+    name = slot.removesuffix("_config")
+    return [redact_argument(f"{name}.{text}") for text in get_sources(config).overrides]
 
 
 def _seed(training_config: Any) -> int | None:

@@ -123,6 +123,8 @@ def test_set_overrides_a_value_and_is_kept_in_the_snapshot(recipe):
     assert done.returncode == 0, done.stderr
     snapshot = recipe / "exp" / "other" / "export_debug.training_config.yaml"
     assert "seed: 5" in snapshot.read_text()
+    report = json.loads((recipe / "exp" / "other" / "export_debug.run.json").read_text())
+    assert report["overrides"] == ["training.exp_tag=other", "training.seed=5"]
 
 
 def test_a_misspelt_set_is_refused(recipe):
@@ -140,6 +142,26 @@ def test_a_second_run_rotates_the_log(recipe):
         run_recipe(recipe, "--stages", "export_debug", "--training_config", "conf/training.yaml")
     names = {path.name for path in (recipe / "exp" / "training").iterdir()}
     assert {"export_debug.log", "export_debug1.log", "export_debug1.run.json"} <= names
+
+
+def test_a_killed_stage_is_visible_and_the_same_command_runs_again(recipe):
+    folder = recipe / "exp" / "training"
+    (recipe / "src" / "system.py").write_text(
+        "import os, signal\n"
+        "from espnet3.systems.asr.system import ASRSystem\n"
+        "class RecipeSystem(ASRSystem):\n"
+        "    def export_debug(self):\n"
+        "        if not (self.exp_dir / 'export_debug1.log').exists():\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    words = ("--stages", "export_debug", "--training_config", "conf/training.yaml")
+    run_py = recipe / "run.py"
+    run_py.write_text(run_py.read_text().replace('"explain",\n    "crash",\n', ""))
+    assert run_recipe(recipe, *words).returncode == -9
+    assert json.loads((folder / "export_debug.run.json").read_text())["status"] == "running"
+    assert run_recipe(recipe, *words).returncode == 0
+    assert json.loads((folder / "export_debug.run.json").read_text())["status"] == "done"
+    assert json.loads((folder / "export_debug1.run.json").read_text())["status"] == "running"
 
 
 def test_another_working_directory_is_warned_about(recipe, tmp_path):

@@ -28,9 +28,7 @@ def import_module(name: str) -> Any:
 
 def train_sentencepiece(*args: Any, **kwargs: Any) -> None:
     """Train a tokenizer; see :mod:`espnet3.systems.asr.tokenizers.sentencepiece`."""
-    from espnet3.systems.asr.tokenizers.sentencepiece import (  # type: ignore[import-not-found,unused-ignore]
-        train_sentencepiece as run,
-    )
+    from espnet3.systems.asr.tokenizers.sentencepiece import train_sentencepiece as run
 
     run(*args, **kwargs)
 

@@ -12,6 +12,8 @@ from espnet3.components.data.dataset_module import load_dataset_module
 from espnet3.errors import MissingConfigError, StageError
 from espnet3.systems.base import dataset_stage
 from espnet3.systems.base.inference import infer
+from espnet3.systems.base.metric import measure
+from espnet3.utils import publish_utils
 from espnet3.utils.env_report import FILE_ONLY
 from espnet3.utils.stage_logs import lookup, resolve_log_dir
 from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
@@ -33,15 +35,6 @@ def train(config: Any) -> Any:
     """See :func:`espnet3.systems.base.training.train`."""
     from espnet3.systems.base.training import (  # type: ignore[import-not-found,unused-ignore]
         train as run,
-    )
-
-    return run(config)
-
-
-def measure(config: Any) -> Any:
-    """See :func:`espnet3.systems.base.metric.measure`."""
-    from espnet3.systems.base.metric import (  # type: ignore[import-not-found,unused-ignore]
-        measure as run,
     )
 
     return run(config)
@@ -199,16 +192,12 @@ class BaseSystem:
     def pack_model(self, *args: Any, **kwargs: Any) -> Any:
         """Pack the trained model into a bundle."""
         self._begin("pack_model", args, kwargs, "training_config.exp_dir")
-        from espnet3.utils.publish_utils import (  # type: ignore[import-not-found,unused-ignore]
-            pack_model,
-        )
-
-        return pack_model(self)
+        return publish_utils.pack_model(self)
 
     def upload_model(self, *args: Any, **kwargs: Any) -> Any:
         """Upload the bundle to the Hub."""
         self._begin("upload_model", args, kwargs)
-        self._refuse("upload_model", "the folder that pack_model wrote can be uploaded by hand")
+        return publish_utils.upload_model(self)
 
     def pack_demo(self, *args: Any, **kwargs: Any) -> Any:
         """Pack a demo around the bundle."""

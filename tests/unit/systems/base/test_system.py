@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from espnet3.errors import StageError
 from espnet3.systems.base import system as system_module
 from espnet3.systems.base.system import BaseSystem
+from espnet3.utils import publish_utils
 from espnet3.utils.stages_utils import dry_run_scope
 
 STAGES = [
@@ -168,10 +170,17 @@ def test_a_training_config_needs_an_exp_dir(config):
         BaseSystem(OmegaConf.create(config))
 
 
+@pytest.mark.parametrize("stage", ["pack_model", "upload_model"])
+def test_publication_stages_go_through_the_doorway(monkeypatch, training_config, stage):
+    monkeypatch.setattr(publish_utils, stage, lambda system: system)
+    system = BaseSystem(training_config, publication_config={"a": 1})
+    assert getattr(system, stage)() is system
+
+
 @pytest.mark.parametrize("stage", ["upload_model", "pack_demo", "upload_demo"])
 def test_what_this_version_cannot_do_is_said_plainly(stage):
     system = BaseSystem(publication_config={"a": 1}, demo_config={"a": 1})
-    with pytest.raises(RuntimeError, match=f"stage {stage} is not part of espnet3"):
+    with pytest.raises(StageError, match="version of espnet3|not part of espnet3"):
         getattr(system, stage)()
 
 
