@@ -1,0 +1,53 @@
+"""The recipe's own stage: a closing report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from espnet3.components.data.manifest import ManifestDataset
+from espnet3.systems.asr.system import ASRSystem
+from espnet3.utils.path_utils import write_text
+
+
+class MiniDigitsSystem(ASRSystem):
+    """Speech recognition with one more stage, ``report``."""
+
+    def report(self, *args: Any, **kwargs: Any) -> str:
+        """Show the error rates, where things are, and a transcript made by the bundle.
+
+        The bundle is used as a stranger would use it, so the transcript also proves that it works.
+
+        Returns:
+            The text, which is also printed and written to ``<exp_dir>/report.txt``.
+        """
+        self._reject_stage_args("report", args, kwargs)
+        inference_dir = Path(self.metrics_config.inference_dir)
+        bundle = Path(self.publication_config.pack_model.out_dir)
+        test_set = ManifestDataset(Path(self.training_config.data_dir, "manifest", "test.tsv"))
+        example = test_set[0]
+        text = "\n".join(
+            [
+                (inference_dir / "metrics.md").read_text(encoding="utf-8"),
+                f"experiment  {self.exp_dir}",
+                f"hypotheses  {inference_dir}",
+                f"bundle      {bundle}",
+                "",
+                f'InferenceSession.from_pretrained("{bundle}")',
+                f"  hears     {test_set.rows[0].wav_path}",
+                f"  says      {_transcribe(bundle, example['speech'])}",
+                f"  should be {example['text']}",
+                "",
+            ]
+        )
+        write_text(Path(self.exp_dir, "report.txt"), text)
+        sys.stdout.write(f"\n{text}")
+        return text
+
+
+def _transcribe(bundle: Path, speech: Any) -> str:
+    from espnet3.publication import InferenceSession
+
+    session = InferenceSession.from_pretrained(str(bundle))
+    return str(session(speech)["hyp"])
