@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from espnet3.components.data.manifest import ManifestDataset
 from espnet3.systems.asr.system import ASRSystem
 from espnet3.utils.path_utils import write_text
 
@@ -22,6 +21,8 @@ class MiniDigitsSystem(ASRSystem):
         Returns:
             The text, which is also printed and written to ``<exp_dir>/report.txt``.
         """
+        from espnet3.components.data.manifest import ManifestDataset
+
         self._reject_stage_args("report", args, kwargs)
         inference_dir = Path(self.metrics_config.inference_dir)
         bundle = Path(self.publication_config.pack_model.out_dir)
