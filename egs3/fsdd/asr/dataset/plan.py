@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,14 +90,14 @@ def choose_takes(
             value=heldout_speaker,
             hint=did_you_mean(heldout_speaker, settings.speakers),
         )
-    if heldout_speaker is not None and split == "test":
-        return {heldout_speaker: [t for t in settings.takes() if t.speaker == heldout_speaker]}
-    indices = _split_indices(settings, split)
-    return {
-        speaker: [t for t in settings.takes() if t.speaker == speaker and t.index in indices]
-        for speaker in settings.speakers
-        if speaker != heldout_speaker
-    }
+    everything = split == "test" and heldout_speaker is not None
+    indices = range(settings.recordings_per_digit) if everything else _indices(settings, split)
+    pools: dict[str, list[Take]] = {}
+    for take in settings.takes():
+        is_heldout = take.speaker == heldout_speaker
+        if take.index in indices and is_heldout == everything:
+            pools.setdefault(take.speaker, []).append(take)
+    return pools
 
 
 def plan_split(
@@ -124,11 +123,10 @@ def plan_split(
     return [_draw_string(settings, split, index, seed, pools, speed) for index in range(size)]
 
 
-def _split_indices(settings: CorpusSettings, split: str) -> set[int]:
+def _indices(settings: CorpusSettings, split: str) -> set[int]:
     if split != "train":
         return set(settings.indices[split])
-    everywhere: Iterable[int] = range(settings.recordings_per_digit)
-    return set(everywhere).difference(*settings.indices.values())
+    return set(range(settings.recordings_per_digit)).difference(*settings.indices.values())
 
 
 def _draw_string(

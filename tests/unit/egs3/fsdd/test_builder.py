@@ -148,10 +148,42 @@ def test_speed_changes_training_strings_only(args: dict[str, Any], tmp_path: Pat
 
 
 def test_missing_local_archive_names_key_and_file(tmp_path: Path) -> None:
-    place = {"download_dir": str(tmp_path), "archive_path": str(tmp_path / "none.tar.gz")}
-    assert not DatasetBuilder().is_source_prepared(**place)
+    folders = {"data_dir": str(tmp_path / "data"), "download_dir": str(tmp_path)}
+    args = {**ARGS, **folders, "archive_path": str(tmp_path / "none.tar.gz")}
+    assert not DatasetBuilder().is_source_prepared(**args)
     with pytest.raises(MissingConfigError, match=r"create_dataset.archive_path = .*none.tar.gz"):
-        DatasetBuilder().prepare_source(**place)
+        DatasetBuilder().prepare_source(**args)
+
+
+def test_download_puts_the_archive_where_build_reads_it(
+    args: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = Path(args["archive_path"]).as_uri()
+    settings = dataclasses.replace(SETTINGS, url=url)
+    monkeypatch.setattr(builder_module, "load_corpus_settings", lambda: settings)
+    args = {**args, "archive_path": None}
+    builder = DatasetBuilder()
+    assert not builder.is_source_prepared(**args)
+    builder.prepare_source(**args)
+    assert builder.is_source_prepared(**args)
+    builder.build(**args)
+    assert builder.is_built(**args)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"archive_pat": "x"}, r"create_dataset.archive_pat: .*\n.*archive_path"),
+        ({"sizes": {"train": 1, "test": 1}}, "create_dataset: sizes.*train, valid, test"),
+        ({"speed": [1.2, 0.8]}, "create_dataset: speed.*range"),
+        ({"verify": "no"}, "create_dataset.verify = 'no': expected bool"),
+    ],
+)
+def test_wrong_argument_is_named(
+    args: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DatasetBuilder().is_source_prepared(**{**args, **changes})
 
 
 @pytest.mark.parametrize("keep", [0, 100, 5000])

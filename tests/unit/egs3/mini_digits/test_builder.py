@@ -133,9 +133,10 @@ def test_missing_synthesiser_names_the_extra(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sizes": {"train": 1, "dev": 1, "test": 1}}, "create_dataset.sizes.*train, valid, test"),
-        ({"sizes": {"train": 1, "valid": 0, "test": 1}}, "create_dataset.sizes.valid = 0"),
-        ({"num_processes": 0}, "create_dataset.num_processes = 0"),
+        ({"sizes": {"train": 1, "dev": 1, "test": 1}}, "create_dataset: sizes.*train, valid, test"),
+        ({"sizes": {"train": 1, "valid": 0, "test": 1}}, "create_dataset: sizes.*at least 1"),
+        ({"num_processes": 0}, "create_dataset: .*num_processes.*at least 1"),
+        ({"num_proceses": 3}, "create_dataset.num_proceses: .*\n.*num_processes"),
     ],
 )
 def test_wrong_argument_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
