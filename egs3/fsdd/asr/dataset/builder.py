@@ -157,7 +157,8 @@ def _check_recordings(
         )
     if settings.verify and digest_recordings(recordings) != corpus.recordings_sha256:
         raise DataError(
-            f"{settings.archive}: the recordings are not those of recordings_sha256 in dataset/config.yaml\n"
+            f"{settings.archive}: the recordings do not fit recordings_sha256 in"
+            " dataset/config.yaml\n"
             "  get version 1.0.10 of the corpus, or accept others with create_dataset.verify: false"
         )
 
