@@ -90,8 +90,6 @@ def null_reference(config: DictConfig, key: str) -> str | None:
 
 def _interpolations(node: Any, path: str) -> Iterator[tuple[Any, Any, str]]:
     """Yield ``(parent, name, dotted path)`` of every raw interpolation."""
-    if node._is_none() or node._is_missing() or node._is_interpolation():
-        return
     names: list[Any] | range = (
         list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
     )
@@ -160,16 +158,13 @@ def _explain(config: DictConfig, path: str, error: OmegaConfBaseException) -> Co
 
 
 def _why(config: DictConfig, path: str) -> str:
-    """Say which part of a key is null or missing."""
+    """Say which part of a key is null or does not exist."""
     parts = path.split(".")
-    for end in range(1, len(parts) + 1):
-        prefix = ".".join(parts[:end])
-        value = _raw(config, prefix)
-        if value is None:
-            return "which is null" if end == len(parts) else f"but {prefix} is null"
-        if value is _ABSENT:
-            return "which does not exist"
-    return "which has no value"
+    prefixes = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    broken = next(p for p in prefixes if _raw(config, p) is None or _raw(config, p) is _ABSENT)
+    if _raw(config, broken) is _ABSENT:
+        return "which does not exist"
+    return "which is null" if broken == path else f"but {broken} is null"
 
 
 def _similar(config: DictConfig, path: str) -> str | None:

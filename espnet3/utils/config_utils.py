@@ -90,9 +90,7 @@ def load_and_merge_config(
             "egs3/<recipe>/<task>/conf/<file>.yaml",
             file=str(config_path),
         )
-    name = Path(config_path).stem
-    default = compose(_package_config(config_name, package), self_name=name)
-    return _build(merge(default, compose(config_path, self_name=name)), config_path, resolve)
+    return _merge(config_path, config_name, package, resolve)
 
 
 def infer_default_package(path: PathLike) -> str | None:
@@ -130,10 +128,14 @@ def _load_for_lookup(path: Path) -> DictConfig:
     package = infer_default_package(path)
     slot = next((name for name in _SLOT_FILES if path.stem.startswith(name)), None)
     if package and slot and importlib.util.find_spec("egs3"):
-        config = load_and_merge_config(path, f"{slot}.yaml", package, resolve=False)
-        if config is not None:
-            return config
+        return _merge(path, f"{slot}.yaml", package, resolve=False)
     return load_config_with_defaults(path, resolve=False)
+
+
+def _merge(path: PathLike, config_name: str, package: str, resolve: bool) -> DictConfig:
+    name = Path(path).stem
+    default = compose(_package_config(config_name, package), self_name=name)
+    return _build(merge(default, compose(path, self_name=name)), path, resolve)
 
 
 def _package_config(config_name: str, package: str) -> Path:
@@ -167,21 +169,26 @@ def _create(layer: Layer) -> DictConfig:
         return OmegaConf.create(layer.content)
     except OmegaConfBaseException as error:
         # OmegaConf checks the grammar of interpolations here, but does not know the file.
-        for key, value in walk(layer.content):
-            if isinstance(value, dict | list):
-                continue
-            try:
-                OmegaConf.create({"value": value})
-            except OmegaConfBaseException as cause:
-                place = layer.positions[key]
-                raise ConfigError(
-                    str(cause).partition("\n")[0],
-                    key=indexed_key(key),
-                    file=place.file,
-                    line=place.line,
-                    value=value,
-                ) from error
-        raise
+        key, value = next((k, v) for k, v in walk(layer.content) if _is_refused(v))
+        place = layer.positions[key]
+        raise ConfigError(
+            str(error).partition("\n")[0],
+            key=indexed_key(key),
+            file=place.file,
+            line=place.line,
+            value=value,
+        ) from error
+
+
+def _is_refused(value: Any) -> bool:
+    """Tell whether OmegaConf cannot hold a value."""
+    if isinstance(value, dict | list):
+        return False
+    try:
+        OmegaConf.create({"value": value})
+    except OmegaConfBaseException:
+        return True
+    return False
 
 
 __all__ = [

@@ -20,7 +20,7 @@ from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.config_layers import walk
 from espnet3.utils.config_sources import find_references, get_sources, indexed_key, locate
 from espnet3.utils.import_utils import import_object
-from espnet3.utils.settings import convert, field_hints, has_rest
+from espnet3.utils.settings import convert, field_hints, known_keys, unknown_key
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
 from espnet3.utils.source_lookup import check_import_path
 
@@ -158,15 +158,12 @@ def _check_union(value: Any, options: tuple[Any, ...], path: str) -> Iterator[Co
 
 
 def _check_section(value: Mapping[Any, Any], cls: type[Any], path: str) -> Iterator[ConfigError]:
-    hints = field_hints(cls)
+    hints, known = field_hints(cls), known_keys(cls)
     for name, item in value.items():
         if name in hints:
             yield from _check_value(item, hints[name], f"{path}.{name}")
-        elif not has_rest(cls):
-            hint = did_you_mean(str(name), hints) or "valid keys: " + ", ".join(sorted(hints))
-            yield UnknownKeyError(
-                "is not a key that anything reads", key=f"{path}.{name}", hint=hint
-            )
+        elif known is not None and name not in known:
+            yield unknown_key(f"{path}.{name}", known)
 
 
 def _item_hint(option: Any, index: int) -> Any:

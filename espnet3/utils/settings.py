@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -25,9 +25,14 @@ S = TypeVar("S")
 _REST = "espnet3_rest"
 
 
-def rest(doc: str = "") -> Any:
-    """Declare the field that takes all keys without a field of their own."""
-    return dataclasses.field(default_factory=dict, metadata={_REST: True, "doc": doc})
+def rest(doc: str = "", *, names: Collection[str] | None = None) -> Any:
+    """Declare the field that takes all keys without a field of their own.
+
+    Args:
+        doc: What these keys are.
+        names: The keys that may occur, for example the arguments of a library; ``None`` for any.
+    """
+    return dataclasses.field(default_factory=dict, metadata={_REST: names, "doc": doc})
 
 
 def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | None = None) -> S:
@@ -65,9 +70,15 @@ def field_hints(cls: type[Any]) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if _REST not in f.metadata}
 
 
-def has_rest(cls: type[Any]) -> bool:
-    """Tell whether a settings class takes keys without a field of their own."""
-    return any(_REST in f.metadata for f in dataclasses.fields(cls))
+def known_keys(cls: type[Any]) -> frozenset[str] | None:
+    """Return all keys that a settings class takes; ``None`` when it takes any."""
+    names = set(field_hints(cls))
+    for field in dataclasses.fields(cls):
+        if _REST in field.metadata:
+            if field.metadata[_REST] is None:
+                return None
+            names.update(field.metadata[_REST])
+    return frozenset(names)
 
 
 def _parse(plain: Any, cls: type[S], key: str, file: str | Path | None) -> S:
@@ -76,7 +87,7 @@ def _parse(plain: Any, cls: type[S], key: str, file: str | Path | None) -> S:
     if not isinstance(plain, Mapping):
         raise ConfigError("must be a mapping", key=key, file=file, value=plain)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values = _read_values(plain, fields, typing.get_type_hints(cls), key, file)
+    values = _read_values(plain, fields, cls, key, file)
     for name, field in fields.items():
         if name not in values and _has_no_default(field):
             raise MissingConfigError("must be set", key=_join(key, name), file=file)
@@ -93,8 +104,6 @@ def _parse(plain: Any, cls: type[S], key: str, file: str | Path | None) -> S:
 
 def _located(error: ConfigError, section: Any, key: str) -> ConfigError:
     """Add file and line to an error about a key of a loaded configuration."""
-    if error.line is not None:
-        return error
     name = (error.key or "").removeprefix(key).strip(".")
     place = locate(section, name)
     return error if place is None else error.at(place.file, place.line, hint=place.note)
@@ -103,25 +112,22 @@ def _located(error: ConfigError, section: Any, key: str) -> ConfigError:
 def _read_values(
     plain: Mapping[Any, Any],
     fields: Mapping[str, dataclasses.Field[Any]],
-    hints: Mapping[str, Any],
+    cls: type[Any],
     key: str,
     file: str | Path | None,
 ) -> dict[str, Any]:
-    rest_name = next((name for name, f in fields.items() if f.metadata.get(_REST)), None)
+    hints, known = field_hints(cls), known_keys(cls)
     values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in plain.items():
-        if name in fields and name != rest_name:
-            if value is None and not _accepts_none(hints[name]):
-                continue
-            values[name] = convert(value, hints[name], key=_join(key, name), file=file)
-        elif rest_name is not None:
+        if known is not None and name not in known:
+            raise unknown_key(_join(key, str(name)), known).at(file)
+        if name not in hints:
             extra[str(name)] = value
-        else:
-            raise _unknown(key, str(name), fields, file)
-    if rest_name is not None:
-        values[rest_name] = extra
-    return values
+        elif value is not None or _accepts_none(hints[name]):
+            values[name] = convert(value, hints[name], key=_join(key, name), file=file)
+    rest_name = next((name for name, f in fields.items() if _REST in f.metadata), None)
+    return values if rest_name is None else {**values, rest_name: extra}
 
 
 def convert(value: Any, expected: Any, *, key: str, file: str | Path | None = None) -> Any:
@@ -225,13 +231,11 @@ def _type_name(expected: Any) -> str:
     )
 
 
-def _unknown(
-    key: str, name: str, fields: Mapping[str, Any], file: str | Path | None
-) -> UnknownKeyError:
-    hint = did_you_mean(name, fields) or "valid keys: " + ", ".join(sorted(fields))
-    return UnknownKeyError(
-        "is not a key that anything reads", key=_join(key, name), file=file, hint=hint
-    )
+def unknown_key(key: str, known: Collection[str]) -> UnknownKeyError:
+    """Return the error for a dotted key that is not one of the ``known`` names of its section."""
+    name = key.rpartition(".")[2]
+    hint = did_you_mean(name, known) or "valid keys: " + ", ".join(sorted(known))
+    return UnknownKeyError("is not a key that anything reads", key=key, hint=hint)
 
 
 def _accepts_none(hint: Any) -> bool:

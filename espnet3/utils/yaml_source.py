@@ -121,7 +121,7 @@ def parse_yaml(text: str, file: str) -> YamlDocument:
             value = None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
-    except yaml.YAMLError as error:
+    except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
         raise _annotated(error, text, file) from error
     positions = {} if node is None else dict(_walk(node, "", file, ()))
     return YamlDocument(value, positions)
@@ -161,16 +161,14 @@ def _key_name(node: yaml.Node, file: str) -> str:
     return str(node.value)
 
 
-def _annotated(error: yaml.YAMLError, text: str, file: str) -> ConfigError:
+def _annotated(
+    error: yaml.MarkedYAMLError | yaml.reader.ReaderError, text: str, file: str
+) -> ConfigError:
     """Return the same error with file and line, and with the class of a configuration error."""
-    cls: type[ConfigError] = next(
-        c for c in (*_ERRORS, ConfigError) if isinstance(error, c.__bases__[-1])
-    )
+    cls: type[ConfigError] = next(c for c in _ERRORS if isinstance(error, c.__bases__[-1]))
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return cls(f"YAML forbids the character U+{error.character:04X}", file=file, line=line)
-    if not isinstance(error, yaml.MarkedYAMLError):
-        return ConfigError(str(error), file=file)
     mark = error.problem_mark or error.context_mark
     message = " ".join(part for part in (error.context, error.problem) if part)
     hint = None

@@ -251,6 +251,19 @@ def test_broken_interpolation_syntax_names_file_and_line(write: Write) -> None:
     assert isinstance(caught.value.__cause__, GrammarParseError)
 
 
+def test_values_that_no_config_can_hold_name_file_and_line(write: Write) -> None:
+    path = write("main.yaml", "a: 1\nb: !!set {x}")
+    with pytest.raises(ConfigError, match=rf"{path}:2: b = "):
+        load_config_with_defaults(path)
+
+
+def test_a_section_that_was_switched_off_in_memory_is_skipped() -> None:
+    config = OmegaConf.create({"a": {"b": "${c}"}, "c": 1})
+    config.a = None
+    resolve_config(config)
+    assert config == {"a": None, "c": 1}
+
+
 def test_mandatory_values_stay_until_they_are_read(write: Write) -> None:
     config = load_config_with_defaults(write("main.yaml", "a: ???\nb: ${a}/x\nc: '${b}'"))
     assert OmegaConf.is_missing(config, "a")

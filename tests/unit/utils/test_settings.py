@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, UnknownKeyError
 from espnet3.utils.config_utils import load_config_with_defaults
-from espnet3.utils.settings import convert, field_hints, has_rest, parse_settings, rest
+from espnet3.utils.settings import convert, field_hints, known_keys, parse_settings, rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,12 @@ class Named:
 @dataclass(frozen=True, kw_only=True)
 class Located:
     name_dir: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    known: int = 0
+    others: dict[str, Any] = rest(names=("size", "shape"))
 
 
 FULL = {
@@ -147,9 +153,15 @@ def test_unknown_keys_are_errors_with_a_suggestion() -> None:
 def test_rest_collects_what_has_no_field() -> None:
     settings = parse_settings({"known": 1, "x": [2], "others": 3}, Open, key="s")
     assert settings == Open(known=1, others={"x": [2], "others": 3})
-    assert has_rest(Open)
-    assert not has_rest(Inner)
     assert field_hints(Open) == {"known": int}
+    assert known_keys(Open) is None
+
+
+def test_rest_may_list_the_keys_that_it_takes() -> None:
+    assert parse_settings({"known": 1, "size": 2}, Listed, key="s").others == {"size": 2}
+    assert known_keys(Listed) == {"known", "size", "shape"}
+    with pytest.raises(UnknownKeyError, match='f.yaml: s.sise: .*\n  did you mean "size"'):
+        parse_settings({"sise": 1}, Listed, key="s", file="f.yaml")
 
 
 def test_the_section_must_be_a_mapping() -> None:
