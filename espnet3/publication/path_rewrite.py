@@ -118,7 +118,7 @@ class Relocator:
         if destination is not None:
             return _in_bundle(destination)
         is_word = path.parent == path.parent.parent and not is_path_key(key)
-        if is_word and not path.exists():
+        if path.name == "" or (is_word and not path.exists()):
             return text
         return f"{EXTERNAL}{path.name}"
 

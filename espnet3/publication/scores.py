@@ -92,7 +92,7 @@ def results_table(scores: Scores) -> str:
         [test, *(_cell(values.get(column)) for column in columns)]
         for test, values in sorted(tests.items())
     ]
-    lines = [["Test", *columns], ["---"] * (len(columns) + 1), *rows]
+    lines = [["Test", *map(_cell, columns)], ["---"] * (len(columns) + 1), *rows]
     return "## Results\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

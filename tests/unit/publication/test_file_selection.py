@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet3.publication.file_selection import PathPatterns, Selection
+from tests.unit.publication.conftest import write
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matches"),
+    [
+        ("*.log", "a/b/c.log", True),
+        ("*.log", "a/b.log/c.txt", True),
+        ("**/*.log", "c.log", True),
+        ("**/tensorboard/**", "x/tensorboard/events", True),
+        ("**/tensorboard/**", "tensorboard", True),
+        ("exp/x/foo/**", "exp/x/foo/a/b", True),
+        ("exp/x/foo/**", "y/exp/x/foo/a", False),
+        ("a/*/c", "a/b/c", True),
+        ("a/*/c", "a/b/b/c", False),
+        ("a/**/c", "a/c", True),
+        ("a/**/c", "a/b/b/c", True),
+        ("?.txt", "a.txt", True),
+        ("[ab].txt", "b.txt", True),
+        ("[!ab].txt", "b.txt", False),
+        ("/top", "top/x", True),
+        ("/top", "a/top", False),
+        ("wandb/", "exp/wandb/run", True),
+        ("a.c", "abc", False),
+        ("", "a", False),
+        ("/", "a", False),
+    ],
+)
+def test_patterns_mean_what_they_mean_in_a_gitignore(pattern, path, matches):
+    assert PathPatterns([pattern]).match(path) is matches
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=4))
+def test_a_path_matches_itself_and_what_is_below(parts):
+    path = "/".join(parts)
+    assert PathPatterns([f"/{path}"]).match(f"{path}/below")
+
+
+def names(selection, folder, **options):
+    return {place for _, place in selection.iter_files(folder, "top", **options)}
+
+
+def test_private_files_and_caches_are_never_taken(tmp_path):
+    source = tmp_path / "source"
+    for name in (".env", ".env.local", ".git/config", "__pycache__/a.pyc", "key.pem", "ok.py"):
+        write(source / name, "x")
+    selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "out")
+    assert names(selection, source) == {"top/ok.py"}
+
+
+def test_only_the_bundle_folder_itself_is_skipped(tmp_path):
+    source = tmp_path / "source"
+    for name in ("model_pack/a", "inner/model_pack/b", ".model_pack.partial-x/c", "d"):
+        write(source / name, "x")
+    selection = Selection(exclude=PathPatterns([]), bundle_dir=source / "model_pack")
+    assert names(selection, source) == {"top/inner/model_pack/b", "top/d"}
+
+
+def test_decoding_output_is_left_out_of_experiments_only(tmp_path):
+    source = tmp_path / "source"
+    for name in ("decode/a", "decode_x/b", "out/c", "src/decode_utils.py", "d"):
+        write(source / name, "x")
+    selection = Selection(
+        exclude=PathPatterns([]), bundle_dir=tmp_path / "o", inference_dir=source / "out"
+    )
+    assert names(selection, source, is_experiment=True) == {"top/d"}
+    assert len(names(selection, source)) == 5
