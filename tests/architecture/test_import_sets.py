@@ -1,0 +1,94 @@
+"""What a light import loads, measured in a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO_ROOT
+
+HEAVY = {
+    "torch", "lightning", "pytorch_lightning", "dask", "distributed", "hydra", "huggingface_hub",
+    "soundfile", "soxr", "sentencepiece", "rapidfuzz", "safetensors", "gradio", "matplotlib",
+    "numpy", "transformers", "espnet2", "jinja2",
+}  # fmt: skip
+# attr is an optional import of OmegaConf; other packages of the environment bring it.
+LIGHT_THIRD_PARTY = {"omegaconf", "antlr4", "yaml", "_yaml", "attr"}
+REPORT = "import json, sys; print(json.dumps(sorted({n.partition('.')[0] for n in sys.modules})))"
+
+
+def _loaded_packages(code: str, cwd: Path = REPO_ROOT) -> set[str]:
+    """Return the top-level packages that are loaded after running ``code`` in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{REPORT}"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(REPO_ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _third_party(code: str, cwd: Path = REPO_ROOT) -> set[str]:
+    """Packages that ``code`` loads beyond the standard library and what Python itself loads."""
+    ours = {"espnet3", "egs3", "src", "dataset", "__main__"}
+    found = _loaded_packages(code, cwd) - _loaded_packages("pass") - ours
+    # The C extension of PyYAML registers the runtime of Cython under these names.
+    found = {name for name in found if not name.startswith(("_cython", "cython_runtime"))}
+    return {name for name in found if name not in sys.stdlib_module_names}
+
+
+def test_importing_espnet3_loads_nothing_else() -> None:
+    assert _third_party("import espnet3") == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "espnet3.utils.config_utils",
+        "espnet3.utils.run_utils",
+        "espnet3.utils.stages_utils",
+        "espnet3.utils.logging_utils",
+        "espnet3.utils.publish_utils",
+        "espnet3.systems.base.system",
+        "espnet3.systems.base.training",
+        "espnet3.systems.base.inference",
+        "espnet3.systems.base.metric",
+        "espnet3.systems.asr.system",
+        "espnet3.publication",
+        "egs3.TEMPLATE.asr.run",
+    ],
+)
+def test_modules_on_the_way_to_help_load_only_omegaconf_and_yaml(module: str) -> None:
+    assert _third_party(f"import {module}") <= LIGHT_THIRD_PARTY
+
+
+@pytest.mark.parametrize("recipe", ["mini_digits", "fsdd", "TEMPLATE"])
+def test_run_help_loads_no_heavy_package(recipe: str) -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['run.py', '--help']\n"
+        "try:\n    runpy.run_path('run.py', run_name='__main__')\nexcept SystemExit:\n    pass"
+    )
+    found = _third_party(code, REPO_ROOT / "egs3" / recipe / "asr")
+    assert found <= LIGHT_THIRD_PARTY
+    assert not found & HEAVY
+
+
+@pytest.mark.parametrize("module", ["espnet3", "espnet3.utils.config_utils", "espnet3.publication"])
+def test_importing_has_no_side_effects(module: str) -> None:
+    code = (
+        "import logging, os, sys, warnings\n"
+        "before = (dict(os.environ), list(sys.path), list(warnings.filters),"
+        " list(logging.getLogger().handlers), logging.getLogger().level)\n"
+        f"import {module}\n"
+        "after = (dict(os.environ), list(sys.path), list(warnings.filters),"
+        " list(logging.getLogger().handlers), logging.getLogger().level)\n"
+        "assert before == after, (before, after)"
+    )
+    _loaded_packages(code)
