@@ -15,7 +15,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, ListConfig
 from omegaconf.basecontainer import BaseContainer
 
-from espnet3.utils.config_layers import walk
+from espnet3.utils.config_merge import walk
 from espnet3.utils.yaml_source import SourcePosition
 
 _ATTRIBUTE = "espnet3_sources"

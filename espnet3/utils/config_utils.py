@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import ConfigError, MissingFileError, did_you_mean
-from espnet3.utils.config_layers import Layer, compose, finish, merge, walk
+from espnet3.utils.config_layers import compose
+from espnet3.utils.config_merge import Layer, finish, merge, walk
 from espnet3.utils.config_resolution import resolve_config
 from espnet3.utils.config_sources import (
     attach_sources,

@@ -17,7 +17,7 @@ from typing import Any, Union
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
-from espnet3.utils.config_layers import walk
+from espnet3.utils.config_merge import walk
 from espnet3.utils.config_sources import find_references, get_sources, indexed_key, locate
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.settings import convert, field_hints, known_keys, unknown_key

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
-from espnet3.utils.config_layers import add_convert, walk
+from espnet3.utils.config_merge import add_convert, walk
 from espnet3.utils.config_sources import attach_sources, find_references, flat_key, get_sources
 from espnet3.utils.resolvers import make_paths_absolute
 from espnet3.utils.slot_schema import SLOT_KEYS

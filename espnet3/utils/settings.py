@@ -38,13 +38,13 @@ def rest(doc: str = "", *, names: Collection[str] | None = None) -> Any:
 def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | None = None) -> S:
     """Read a section into a settings dataclass.
 
+    A null counts as an absent key, unless the type of its field allows ``None``.
+
     Args:
         section: Mapping, ``DictConfig`` or ``None`` (all defaults). Never modified.
         cls: Settings class to build.
         key: Dotted key of the section, for messages; ``""`` for the root of a file.
         file: YAML file that holds the section, for messages; a loaded configuration knows better.
-
-    A null counts as an absent key, unless the type of its field allows ``None``.
 
     Raises:
         UnknownKeyError: If the section has a key that ``cls`` lacks.
