@@ -70,7 +70,9 @@ class ASRSystem(BaseSystem):
         began = time.monotonic()
         settings = self._tokenizer_settings()
         if settings.is_trained():
-            logger.info("Tokenizer already exists. Skipping train_tokenizer(). %s", settings.files)
+            logger.info(
+                "Tokenizer already exists. Skipping train_tokenizer(). %s", settings.save_path
+            )
             return
         texts = _gather_texts(settings)
         train_file = self._write_training_text(settings, texts)
