@@ -71,7 +71,7 @@ def test_links_inside_the_archive_survive(tmp_path):
         special("pipe", tarfile.FIFOTYPE),
         special("device", tarfile.CHRTYPE),
     ],
-    ids=str,
+    ids=lambda member: getattr(member, "name", member),
 )
 def test_members_that_lead_elsewhere_are_refused_before_anything_is_written(tmp_path, member):
     archive = make_tar(tmp_path / "a.tgz", [("good", b"g"), (member, b"")])
