@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from espnet3.components.callbacks.settings import read_criteria
+from espnet3.components.trainers.settings import TrainerSettings
 from espnet3.errors import MissingConfigError, SettingError
 from espnet3.utils.settings import rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitFromSettings:
+    """``init_from``: weights to start from; optimizer and counters start fresh."""
+
+    path: Path
+    """Weight file: ``.pth``, ``.ckpt`` or ``.safetensors``."""
+    include: list[str] | None = None
+    """Selectors (dotted fragments) of the model's parameters to fill; null means all."""
+    exclude: list[str] | None = None
+    """Selectors of parameters to leave alone."""
+    rename: dict[str, str] | None = None
+    """Beginnings of names in the file, and what they are called in the model."""
+    strict: bool = True
+    """Require that every selected name exists on both sides with the same shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What ``train`` and ``collect_stats`` read from training.yaml."""
+
+    exp_dir: Path
+    """Folder of checkpoints, logs and ``training.yaml``."""
+    stats_dir: Path | None = None
+    """Folder of the files of ``collect_stats``."""
+    task: str | None = None
+    """Class of an ESPnet2 task that builds the model; needs the ESPnet2 bridge."""
+    model: dict[str, Any] | None = None
+    """Mapping with ``_target_`` of a torch module."""
+    seed: int | None = None
+    """Seed of all random numbers; null leaves them alone."""
+    parallel: dict[str, Any] | None = None
+    """Section of the parallel runtime."""
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    """Arguments of the training loop."""
+    best_model_criterion: Any = None
+    """Which checkpoints are kept and averaged; null is ``[[valid/loss, 3, min]]``."""
+    fit: dict[str, Any] | None = None
+    """Arguments of ``lightning.Trainer.fit``; ``ckpt_path: auto`` continues if possible."""
+    init_from: InitFromSettings | None = None
+    """Weights to start from."""
+    lightning_module: dict[str, Any] | None = None
+    """Mapping with ``_target_`` that is built instead of ``ESPnetLightningModule``."""
+    trainer_class: str | None = None
+    """Dotted path of a class that is used instead of ``ESPnet3LightningTrainer``."""
+    others: dict[str, Any] = rest("keys that the data, the module or other stages read")
+
+    def __post_init__(self) -> None:
+        read_criteria(self.best_model_criterion)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ def test_files_that_want_to_run_code_are_refused(tmp_path):
     torch.save({"state_dict": {"w": torch.ones(1)}, "path": Path("x")}, tmp_path / "w.ckpt")
     with pytest.raises(UnsafeCheckpointError, match="w.ckpt"):
         read_state_dict(tmp_path / "w.ckpt")
-    (tmp_path / "w.pth").write_bytes(pickle.dumps(Path("x")))
+    (tmp_path / "w.pth").write_bytes(pickle.dumps(Path("x"), protocol=2))
     with pytest.raises((UnsafeCheckpointError, WeightsError)):
         read_state_dict(tmp_path / "w.pth")
 

@@ -1,0 +1,53 @@
+"""The best weights by a metric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.types import PathLike
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keep the weights of the best validations by one metric.
+
+    Args:
+        dirpath: Folder of ``epoch<E>_step<N>_<metric>.ckpt``; ``/`` in the metric becomes ``.``.
+        monitor: Metric to compare.
+        top_k: Number of files to keep.
+        mode: ``min`` or ``max``.
+    """
+
+    def __init__(self, dirpath: PathLike, monitor: str, top_k: int, mode: str) -> None:
+        super().__init__(
+            dirpath=Path(dirpath),
+            monitor=monitor,
+            mode=mode,
+            save_top_k=top_k,
+            save_weights_only=True,
+            save_on_train_epoch_end=False,
+            filename="epoch{epoch}_step{step}_" + monitor.replace("/", "."),
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if this validation is among the best.
+
+        Raises:
+            ConfigError: If the metric was not logged.
+        """
+        found = trainer.callback_metrics
+        if not trainer.sanity_checking and self.monitor not in found:
+            names = sorted(name for name in found if "/" in name)
+            hint = did_you_mean(str(self.monitor), names)
+            raise ConfigError(
+                f"no such metric was logged; there are: {', '.join(names) or 'none'}",
+                key="best_model_criterion",
+                value=self.monitor,
+                hint=hint,
+            )
+        super().on_validation_end(trainer, pl_module)

@@ -1,0 +1,64 @@
+"""A progress bar per epoch that lives in peace with log lines."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+_SECONDS = 1.0
+
+
+class EpochProgressBar(TQDMProgressBar):
+    """Show one bar per epoch, on terminals only; log lines appear above it.
+
+    Args:
+        refresh_rate: Batches between two updates; after a second the bar moves in any case.
+    """
+
+    def __init__(self, refresh_rate: int = 1) -> None:
+        super().__init__(refresh_rate=refresh_rate, leave=True)
+        self._updated = 0.0
+        self._redirection = contextlib.ExitStack()
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether nothing is shown: switched off, or the output is not a terminal."""
+        return super().is_disabled or not sys.stdout.isatty()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Send log lines around the bar."""
+        super().setup(trainer, pl_module, stage)
+        if not self.is_disabled:
+            self._redirection.enter_context(logging_redirect_tqdm([logging.getLogger()]))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the console back."""
+        self._redirection.close()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Give the console back."""
+        self._redirection.close()
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Return the metrics beside the bar."""
+        shown = dict(super().get_metrics(trainer, pl_module))
+        shown.pop("v_num", None)
+        return shown
+
+    def _should_update(self, current: int, total: int) -> bool:
+        now = time.monotonic()
+        if super()._should_update(current, total) or (
+            self.is_enabled and now - self._updated > _SECONDS
+        ):
+            self._updated = now
+            return True
+        return False

@@ -1,0 +1,254 @@
+"""The bridge from a torch module that returns a loss to Lightning."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from espnet3.components.data.collate import CommonCollateFn, expects_uid
+from espnet3.components.data.dataloader import DataLoaderBuilder
+from espnet3.components.modeling.batch import read_batch
+from espnet3.components.modeling.frozen import FrozenParts
+from espnet3.components.modeling.loss_guard import BatchPlace, LossGuard
+from espnet3.components.modeling.model_output import ModelOutput, is_scalar, read_output
+from espnet3.components.modeling.model_summary import build_model_summary
+from espnet3.components.modeling.settings import ModuleSettings
+from espnet3.components.optimizers.settings import read_optimization
+from espnet3.components.optimizers.single import build_optimizer, build_scheduler
+from espnet3.errors import ConfigError, SettingError
+from espnet3.utils.config_utils import instantiate_config
+from espnet3.utils.settings import parse_settings
+from espnet3.utils.weights_utils import fit_prefix
+
+logger = logging.getLogger(__name__)
+
+
+class ESPnetLightningModule(lightning.LightningModule):
+    """Train a model that returns ``loss, stats, weight``.
+
+    Reads data set, data loaders, optimizer and scheduler from the training configuration. Batches
+    arrive as ``(uids, batch)`` and reach the model as ``model(**batch)``; metrics are logged as
+    ``train/<name>`` and ``valid/<name>`` and stay on the device. State dictionaries are those of
+    the bare model.
+
+    Args:
+        model: Model to train; see the model contract for what it may return.
+        config: The whole training configuration, mapping or ``DictConfig``. Never modified.
+
+    Raises:
+        MissingConfigError: If there is no ``dataset``.
+        SettingError: If settings contradict each other.
+
+    Attributes:
+        train_dataset: Training split.
+        valid_dataset: Validation split.
+        collate_fn: Makes a batch of samples.
+        is_espnet_sampler: Whether batches come from an ``iter_factory``.
+        step_metrics: Values logged in the current step; detached, on their device.
+    """
+
+    def __init__(self, model: nn.Module, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self._settings = parse_settings(config, ModuleSettings, key="")
+        self.model = model
+        self._criterion = self._build_criterion()
+        self._frozen = FrozenParts(model, self._settings.frozen)
+        self._loss_guard = LossGuard()
+        self.step_metrics: dict[str, Any] = {}
+        self._unloggable: set[str] = set()
+        dataset = self._settings.dataset
+        if isinstance(dataset, Mapping):
+            dataset = instantiate_config(dataset, key="dataset")
+        if callable(getattr(dataset, "log_summary", None)):
+            dataset.log_summary()
+        self.train_dataset = dataset.train
+        self.valid_dataset = dataset.valid
+        collate = (self._settings.dataloader or {}).get("collate_fn")
+        self.collate_fn = (
+            CommonCollateFn(int_pad_value=-1)
+            if collate is None
+            else instantiate_config(collate, key="dataloader.collate_fn")
+        )
+        self.is_espnet_sampler = self._settings.uses_iterators("train")
+
+    def _build_criterion(self) -> Any:
+        if self._settings.criterion is None:
+            return None
+        criterion = instantiate_config(self._settings.criterion, key="criterion")
+        if isinstance(criterion, nn.Module) and any(True for _ in criterion.parameters()):
+            raise SettingError(
+                "has parameters of its own, which would be neither trained nor saved",
+                key="criterion",
+                hint="make it a part of the model",
+            )
+        return criterion
+
+    @property
+    def nan_countdown(self) -> int:
+        """Invalid losses in a row: 0 before the first batch, 1 after a valid one."""
+        return self._loss_guard.countdown
+
+    @nan_countdown.setter
+    def nan_countdown(self, value: int) -> None:
+        self._loss_guard.countdown = value
+
+    def forward(self, **batch: Any) -> Any:
+        """Call the model."""
+        return self.model(**batch)
+
+    def train(self, mode: bool = True) -> ESPnetLightningModule:
+        """Set training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        self._frozen.enforce()
+        return self
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch, or ``None`` if the batch is skipped (CPU)."""
+        uids, content = read_batch(batch)
+        output = read_output(self.model(**content), content, self._criterion)
+        flag = self._loss_guard.flag(output.loss)
+        place = BatchPlace(self.current_epoch if self._trainer else 0, batch_idx, uids)
+        if flag.device.type == "cpu":
+            is_invalid = bool(flag)
+            self._loss_guard.settle(is_invalid, place)
+            if is_invalid:
+                self.step_metrics = {}
+                return None
+        else:
+            self._loss_guard.defer(flag, place)
+        self._log_output("train", output, len(uids), None)
+        return output.loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch, or ``None`` if it is not finite (CPU)."""
+        uids, content = read_batch(batch)
+        output = read_output(self.model(**content), content, self._criterion)
+        flag = self._loss_guard.flag(output.loss)
+        if flag.device.type == "cpu":
+            if bool(flag):
+                logger.warning("Validation batch %d has a loss that is not finite", batch_idx)
+                return None
+            self._log_output("valid", output, len(uids), None)
+        else:
+            self._log_output("valid", output, len(uids), flag)
+        return output.loss
+
+    def _log_output(self, mode: str, output: ModelOutput, count: int, bad: Tensor | None) -> None:
+        """Log one batch; ``bad`` is a flag on the device that takes the batch out of means."""
+        self.step_metrics = {}
+        values = self._collect(mode, output)
+        weight = output.weight
+        if isinstance(weight, Tensor) and weight.device.type == "cpu":
+            weight = weight.item()
+        if bad is not None:
+            values = {k: torch.where(bad, torch.zeros_like(v), v) for k, v in values.items()}
+            weight = weight if weight is None else torch.where(bad, 0.0, weight)
+        if self._trainer is None or not values:
+            return
+        options: dict[str, Any] = {"prog_bar": True, "logger": True, "sync_dist": mode == "valid"}
+        if weight is not None:
+            options["batch_size"] = weight
+        elif self.trainer._results is not None:
+            # Without this Lightning guesses, and takes the length of the first id for it.
+            mean_weight: Any = count or 1
+            if bad is not None:
+                mean_weight = torch.where(bad, 0.0, float(mean_weight))
+            self.trainer._results.batch_size = mean_weight
+        self.log_dict(values, **options)
+
+    def _collect(self, mode: str, output: ModelOutput) -> dict[str, Tensor]:
+        device = output.loss.device
+        values = {}
+        for name, value in output.stats.items():
+            if isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point():
+                values[f"{mode}/{name}"] = value.detach()
+            elif value is None:
+                continue
+            elif not is_scalar(value):
+                self._warn_unloggable(name, value)
+            elif isinstance(value, Tensor):
+                values[f"{mode}/{name}"] = value.detach().reshape(()).float()
+            else:
+                # A fill on the device does not wait for it, a copy from the host would.
+                values[f"{mode}/{name}"] = torch.full((), float(value), device=device)
+        return values
+
+    def _warn_unloggable(self, name: str, value: Any) -> None:
+        if name not in self._unloggable:
+            self._unloggable.add(name)
+            logger.warning(
+                "stats[%r] is not logged: it must be one number, it is of type %s",
+                name,
+                type(value).__name__,
+            )
+
+    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Log a value and remember it for callbacks that average over batches."""
+        self.step_metrics[name] = value
+        super().log(name, value, *args, **kwargs)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Cancel the update where the loss was not finite (accelerators)."""
+        self._loss_guard.neutralise(optimizer)
+
+    def on_train_epoch_end(self) -> None:
+        """Count the last step of the epoch."""
+        self._loss_guard.flush()
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, if configured, the schedule.
+
+        Raises:
+            SettingError: If the optimization settings cannot work.
+        """
+        settings = read_optimization(self.config)
+        optimizer = build_optimizer(self.model, settings.optimizer)
+        scheduler = build_scheduler(optimizer, settings)
+        if scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def train_dataloader(self) -> Any:
+        """Build the loader of the training split."""
+        return self._build_loader(self.train_dataset, "train")
+
+    def val_dataloader(self) -> Any:
+        """Build the loader of the validation split."""
+        return self._build_loader(self.valid_dataset, "valid")
+
+    def _build_loader(self, dataset: Any, mode: str) -> Any:
+        if dataset is None:
+            raise ConfigError("has no data", key=f"dataset.{mode}")
+        with contextlib.suppress(AttributeError):  # A list, for example, has no such switch.
+            dataset.use_espnet_collator = bool(expects_uid(self.collate_fn))
+        return DataLoaderBuilder(
+            dataset=dataset,
+            config=self.config,
+            collate_fn=self.collate_fn,
+            num_device=self._settings.num_device or 1,
+            epoch=self.current_epoch if self._trainer else 0,
+        ).build(mode=mode)
+
+    def state_dict(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the state of the bare model."""
+        return cast("dict[str, Any]", self.model.state_dict(*args, **kwargs))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load the state of the bare model; a uniform ``model.`` before the names is dropped."""
+        state = fit_prefix(state_dict, self.model.state_dict())
+        return self.model.load_state_dict(state, strict=strict, assign=assign)
+
+
+__all__ = ["ESPnetLightningModule", "build_model_summary"]

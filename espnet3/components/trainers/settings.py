@@ -1,0 +1,88 @@
+"""Keys of the ``trainer`` section; torch and Lightning are not needed to check them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Literal
+
+from espnet3.components.trainers.lightning_arguments import LIGHTNING_ARGUMENTS
+from espnet3.errors import ConfigError, SettingError, UnknownKeyError, did_you_mean
+from espnet3.utils.settings import rest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """The ``trainer`` section: keys of our own, and arguments of ``lightning.Trainer``.
+
+    ``accelerator``, ``strategy``, ``logger``, ``profiler`` and ``plugins`` may be a scalar, a
+    mapping with ``_target_`` or a list of those.
+    """
+
+    accelerator: Any = "auto"
+    strategy: Any = "auto"
+    logger: Any = None
+    """Null is Lightning's default logger, false is none."""
+    profiler: Any = None
+    plugins: Any = None
+    callbacks: Any = None
+    """List of mappings with ``_target_``, appended after the default callbacks."""
+    log_every_n_steps: int = 50
+    """Batches between two lines of the log and two points of the logger."""
+    init: str | None = None
+    """Another place for the top-level key ``init``."""
+    matmul_precision: Literal["highest", "high", "medium"] = "high"
+    """Precision of float32 matrix products on GPUs."""
+    cudnn_benchmark: bool = False
+    """Let cuDNN time its algorithms for each new shape; costly with varying lengths."""
+    keep_last: int = 1
+    """Number of full, resumable checkpoints to keep."""
+    save_every_n_steps: int | None = None
+    """Also save a resumable checkpoint inside the epoch, every so many optimizer steps."""
+    time_limit: str | None = None
+    """``HH:MM:SS`` after which training saves a resumable checkpoint and stops."""
+    lightning: dict[str, Any] = rest("further arguments of lightning.Trainer")
+
+    def __post_init__(self) -> None:
+        if self.callbacks is not None and not isinstance(self.callbacks, list | tuple):
+            raise SettingError(
+                "callbacks should be a list", key="trainer.callbacks", value=self.callbacks
+            )
+        for name in self.lightning:
+            if name not in LIGHTNING_ARGUMENTS:
+                own = [field.name for field in dataclasses.fields(self)]
+                raise UnknownKeyError(
+                    "is neither a key of ours nor an argument of lightning.Trainer",
+                    key=f"trainer.{name}",
+                    hint=did_you_mean(name, [*own, *LIGHTNING_ARGUMENTS]),
+                )
+        for name in ("keep_last", "save_every_n_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingError("must be at least 1", key=f"trainer.{name}", value=value)
+        if self.time_limit is not None:
+            parse_duration(self.time_limit)
+
+    @property
+    def time_limit_seconds(self) -> float | None:
+        """``time_limit`` in seconds."""
+        return None if self.time_limit is None else parse_duration(self.time_limit)
+
+
+def parse_duration(text: str) -> float:
+    """Turn ``HH:MM:SS`` into seconds.
+
+    Raises:
+        ConfigError: If the text has another form.
+
+    Example:
+        >>> parse_duration("01:30:05")
+        5405.0
+    """
+    match = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d)", text.strip())
+    if match is None:
+        raise ConfigError(
+            "must have the form HH:MM:SS, in quotes", key="trainer.time_limit", value=text
+        )
+    hours, minutes, seconds = map(int, match.groups())
+    return float(3600 * hours + 60 * minutes + seconds)

@@ -1,0 +1,244 @@
+"""The stages ``collect_stats`` and ``train``: everything between configuration and weights."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from espnet3.components.optimizers.settings import OptimizationSettings, read_optimization
+from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.systems.base.resume import ResumePoint, find_resume_point
+from espnet3.systems.base.settings import TrainingSettings
+from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.device_utils import process_rank
+from espnet3.utils.import_utils import import_object
+from espnet3.utils.path_utils import write_text
+from espnet3.utils.settings import parse_settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+_NORMALIZER_KEYS = ("normalize", "normalize_conf")
+
+
+def train(config: Any) -> None:
+    """Train the model that a configuration describes.
+
+    Leaves in ``exp_dir``: ``training.yaml`` (the configuration, merged and resolved),
+    ``last.ckpt``, the best checkpoints, their averages and ``metrics.jsonl``.
+
+    Args:
+        config: Training configuration, mapping or ``DictConfig``. Never modified.
+
+    Raises:
+        MissingConfigError: If a section that training needs is absent.
+        ConfigError: If a value is wrong.
+        RuntimeError: If the loss stays invalid for too long.
+    """
+    started = time.monotonic()
+    settings = parse_settings(config, TrainingSettings, key="")
+    optimization = None if settings.lightning_module else read_optimization(config)
+    fit = dict(settings.fit or {})
+    _check_model(settings)
+    _prepare(settings)
+    _write_config(config, settings.exp_dir)
+    point = _resolve_checkpoint(fit, settings)
+    if point is not None and point.is_end_of(settings.trainer):
+        logger.info(
+            "Nothing to do: %s has %d epochs, %d steps. Raise trainer.max_epochs to go on",
+            point.path,
+            point.epochs,
+            point.steps,
+        )
+        return
+    module = _build_module(_build_model(settings, settings.model), config, settings)
+    trainer = _build_trainer(module, config, settings)
+    _load_initial_weights(module.model, settings, is_resumed="ckpt_path" in fit)
+    _log_effective_run(module.model, optimization)
+    trainer.fit(**fit)
+    logger.info(
+        "Trained %s in %.1f s; results are in %s",
+        type(module.model).__name__,
+        time.monotonic() - started,
+        settings.exp_dir,
+    )
+
+
+def collect_stats(config: Any) -> None:
+    """Collect lengths and feature statistics of the training and validation data.
+
+    The model is built without feature normalisation, whose statistics do not exist yet.
+
+    Args:
+        config: Training configuration, mapping or ``DictConfig``. Never modified.
+
+    Raises:
+        MissingConfigError: If a section that the stage needs is absent.
+        SettingError: If ``stats_dir`` is not set.
+    """
+    settings = parse_settings(config, TrainingSettings, key="")
+    _check_model(settings)
+    _prepare(settings)
+    plain = dict(to_plain(config))
+    plain["model"] = {k: v for k, v in (settings.model or {}).items() if k not in _NORMALIZER_KEYS}
+    stripped = OmegaConf.create(plain) if isinstance(config, DictConfig) else plain
+    module = _build_module(_build_model(settings, plain["model"]), stripped, settings)
+    _build_trainer(module, stripped, settings).collect_stats()
+
+
+def _check_model(settings: TrainingSettings) -> None:
+    if settings.task:
+        raise ConfigError(
+            "ESPnet2 tasks are not supported by this version",
+            key="task",
+            value=settings.task,
+            hint="leave task unset and name a torch module in model._target_",
+        )
+    if not settings.model or "_target_" not in settings.model:
+        raise MissingConfigError(
+            "names no model",
+            key="model",
+            hint="set model._target_ to a torch module, for example src.model.MyModel,"
+            " or task to a task class",
+        )
+
+
+def _prepare(settings: TrainingSettings) -> None:
+    """Make folders, register the parallel section, seed, and set the precision."""
+    import lightning
+    import torch
+
+    from espnet3.components.trainers.quiet import quiet_lightning
+    from espnet3.parallel.parallel import set_parallel
+
+    settings.exp_dir.mkdir(parents=True, exist_ok=True)
+    if settings.stats_dir is not None:
+        settings.stats_dir.mkdir(parents=True, exist_ok=True)
+    if settings.parallel is not None:
+        set_parallel(OmegaConf.create(settings.parallel))
+    if settings.seed is not None:
+        with quiet_lightning():
+            lightning.seed_everything(int(settings.seed), workers=True)
+    torch.set_float32_matmul_precision(settings.trainer.matmul_precision)
+
+
+def _write_config(config: Any, exp_dir: Path) -> None:
+    if process_rank() == 0:
+        plain = OmegaConf.create(to_plain(config))
+        write_text(exp_dir / "training.yaml", OmegaConf.to_yaml(plain, resolve=True))
+
+
+def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> ResumePoint | None:
+    """Turn ``ckpt_path: auto`` into a path, in place; return the point that was found."""
+    given = fit.pop("ckpt_path", None)
+    if given is None:
+        if (settings.exp_dir / "last.ckpt").exists():
+            logger.warning(
+                "%s has a checkpoint, but training starts anew; fit.ckpt_path: auto would go on",
+                settings.exp_dir,
+            )
+        return None
+    point = None
+    if given == "auto":
+        point = find_resume_point(settings.exp_dir)
+        if point is None:
+            return None
+        if not point.is_end_of(settings.trainer):
+            logger.info("Going on after %d steps, from %s", point.steps, point.path)
+        given = str(point.path)
+    elif not Path(given).exists():
+        raise ConfigError("no such checkpoint", key="fit.ckpt_path", value=given)
+    fit["ckpt_path"] = given
+    fit.setdefault("weights_only", True)
+    return point
+
+
+def _build_model(settings: TrainingSettings, section: Mapping[str, Any] | None) -> nn.Module:
+    model: nn.Module = instantiate_config(section or {}, key="model")
+    return model
+
+
+def _build_module(model: nn.Module, config: Any, settings: TrainingSettings) -> Any:
+    if settings.lightning_module:
+        return instantiate_config(
+            settings.lightning_module, key="lightning_module", model=model, config=config
+        )
+    from espnet3.components.modeling.lightning_module import ESPnetLightningModule
+
+    return ESPnetLightningModule(model, config)
+
+
+def _build_trainer(module: Any, config: Any, settings: TrainingSettings) -> Any:
+    from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
+
+    trainer_class = ESPnet3LightningTrainer
+    if settings.trainer_class:
+        trainer_class = import_object(settings.trainer_class, key="trainer_class")
+    return trainer_class(
+        model=module,
+        exp_dir=settings.exp_dir,
+        config=config.get("trainer") or {},
+        best_model_criterion=settings.best_model_criterion,
+    )
+
+
+def _load_initial_weights(
+    model: nn.Module, settings: TrainingSettings, *, is_resumed: bool
+) -> None:
+    source = settings.init_from
+    if source is None:
+        return
+    if is_resumed:
+        logger.info("init_from is not read: the run goes on from a checkpoint")
+        return
+    from espnet3.utils.weights_utils import load_weights
+
+    report = load_weights(
+        model,
+        source.path,
+        strict=source.strict,
+        include=source.include,
+        exclude=source.exclude,
+        rename=source.rename,
+    )
+    logger.info("init_from: %s", report)
+
+
+def _log_effective_run(model: nn.Module, optimization: OptimizationSettings | None) -> None:
+    """Say what is going to be trained, and how."""
+    from espnet3.components.modeling.model_summary import build_model_summary
+
+    summary = build_model_summary(model)
+    logger.info(
+        "Model: %s, %s parameters (%s trainable, %s frozen), %s, %s",
+        summary["class_name"],
+        summary["total_params_display"],
+        summary["trainable_params_display"],
+        summary["non_trainable_params_display"],
+        summary["size_bytes_display"],
+        summary["dtype_desc"],
+    )
+    logger.debug("%s", summary["repr"])
+    if optimization is None:
+        return
+    logger.info("Optimizer: %s", _describe_section(optimization.optimizer))
+    if optimization.scheduler is None:
+        logger.info("Scheduler: none, the learning rate is constant")
+    else:
+        logger.info(
+            "Scheduler: %s, once per %s",
+            _describe_section(optimization.scheduler),
+            optimization.interval,
+        )
+
+
+def _describe_section(section: Mapping[str, Any]) -> str:
+    options = ", ".join(f"{k}={v}" for k, v in section.items() if k != "_target_")
+    return f"{section['_target_']}({options})"
