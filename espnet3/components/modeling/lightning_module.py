@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import lightning
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from espnet3.components.data.collate import CommonCollateFn, expects_uid
+from espnet3.components.data.collect_stats import collect_stats
 from espnet3.components.data.dataloader import DataLoaderBuilder
+from espnet3.components.data.settings import CollectStatsSettings
 from espnet3.components.modeling.batch import read_batch
 from espnet3.components.modeling.frozen import FrozenParts
 from espnet3.components.modeling.loss_guard import BatchPlace, LossGuard
@@ -236,6 +239,36 @@ class ESPnetLightningModule(lightning.LightningModule):
             num_device=self._settings.num_device or 1,
             epoch=self.current_epoch if self._trainer else 0,
         ).build(mode=mode)
+
+    def collect_stats(self) -> None:
+        """Write lengths and feature statistics of the training and validation data.
+
+        Raises:
+            SettingError: If ``stats_dir`` is not set.
+            AttributeError: If the model has no ``collect_feats``.
+        """
+        if self._settings.stats_dir is None:
+            raise SettingError("stats_dir must be set to collect statistics", key="stats_dir")
+        others = self._settings.others
+        options = parse_settings(
+            others.get("collect_stats"), CollectStatsSettings, key="collect_stats"
+        )
+        for mode in options.modes:
+            collect_stats(
+                model_config=others.get("model"),
+                dataset_config=self._settings.dataset,
+                dataloader_config=self._settings.dataloader or {},
+                mode=mode,
+                output_dir=Path(self._settings.stats_dir),
+                task=others.get("task"),
+                parallel_config=others.get("parallel"),
+                write_collected_feats=options.write_collected_feats,
+                batch_size=options.batch_size,
+                keys=options.keys,
+                augment=options.augment,
+                resume=options.resume,
+                lengths_only=options.lengths_only,
+            )
 
     def state_dict(  # type: ignore[override]
         self, *args: Any, **kwargs: Any

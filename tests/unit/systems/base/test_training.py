@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 import yaml
@@ -16,7 +17,7 @@ from omegaconf import OmegaConf
 from espnet3.components.modeling.lightning_module import ESPnetLightningModule
 from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, UnknownKeyError
-from espnet3.systems.base.training import train
+from espnet3.systems.base.training import collect_stats, train
 from espnet3.utils.weights_utils import load_weights, read_state_dict
 from tests.unit.components import toy_training
 from tests.unit.components.toy_training import HERE, ToyModel, toy_config
@@ -135,41 +136,28 @@ def test_a_run_in_two_parts_equals_one_run(tmp_path):
         assert torch.equal(value, two["state_dict"][name]), name
 
 
-KILLED = """
-import sys, time
-import lightning
-from tests.unit.components.toy_training import toy_config, HERE
-from espnet3.systems.base.training import train
-
-class Slow(lightning.Callback):
-    def on_train_batch_end(self, trainer, *args):
-        print("step", trainer.global_step, flush=True)
+class SleepsAtStepThree(lightning.Callback):
+    def on_train_batch_start(self, trainer, *args):
         if trainer.global_step == 3:
             time.sleep(60)
 
-import builtins; builtins.Slow = Slow
-config = toy_config(sys.argv[1], fit={"ckpt_path": "auto"})
-config["trainer"]["callbacks"] = [Slow()]
-config["trainer"]["save_every_n_steps"] = 1
-train(config)
-"""
-
 
 def test_killed_run_goes_on_in_the_middle_of_the_epoch(tmp_path, caplog):
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        for line in process.stdout:
-            if line.startswith("step 3"):
-                break
-        time.sleep(0.1)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert (tmp_path / "step3.ckpt").exists()
     config = toy_config(tmp_path, fit={"ckpt_path": "auto"})
-    config["dataloader"]["train"]["shuffle"] = False
+    config["trainer"]["save_every_n_steps"] = 1
+    sleepy = copy.deepcopy(config)
+    sleepy["trainer"]["callbacks"] = [{"_target_": f"{__name__}.SleepsAtStepThree"}]
+    process = multiprocessing.get_context("fork").Process(target=train, args=(sleepy,))
+    process.start()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "last.ckpt").exists() or (
+        (tmp_path / "last.ckpt").readlink() != Path("step3.ckpt")
+    ):
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
     with (
         caplog.at_level("INFO"),
         pytest.warns(UserWarning, match="dataloader is not resumable"),
@@ -230,7 +218,7 @@ def test_module_and_trainer_can_be_replaced_by_config(tmp_path):
 )
 def test_mistakes_in_the_configuration_are_named(tmp_path, changes, error, message):
     with pytest.raises(error, match=message.replace(".", r"\.")):
-        train(toy_config(tmp_path, **changes))
+        train({**toy_config(tmp_path), **changes})
 
 
 def test_named_optimizers_are_refused_with_one_clear_error(tmp_path):
@@ -251,3 +239,57 @@ def test_starting_anew_beside_a_checkpoint_warns(tmp_path, caplog):
     train(config)
     train(config)
     assert "starts anew" in caplog.text
+
+
+class ModelWithNormalizer(ToyModel):
+    built: list[bool] = []
+
+    def __init__(self, normalize=None, normalize_conf=None):
+        super().__init__()
+        self.built.append(normalize is not None)
+
+    def collect_feats(self, x, x_lengths, **_):
+        return {"feats": x[:, :, None], "feats_lengths": x_lengths}
+
+
+def test_collect_stats_then_train_on_one_config_keeps_the_normalizer(tmp_path):
+    ModelWithNormalizer.built.clear()
+    config = OmegaConf.create(
+        toy_config(
+            tmp_path / "exp",
+            stats_dir=str(tmp_path / "stats"),
+            model={
+                "_target_": f"{__name__}.ModelWithNormalizer",
+                "normalize": "global_mvn",
+                "normalize_conf": {"stats_file": "${stats_dir}/train/feats_stats.npz"},
+            },
+        )
+    )
+    before = copy.deepcopy(config)
+    collect_stats(config)
+    assert not any(ModelWithNormalizer.built)
+    assert (tmp_path / "stats" / "train" / "feats_stats.npz").exists()
+    assert (tmp_path / "stats" / "valid" / "feats_shape").exists()
+    assert config == before
+    train(config)
+    assert ModelWithNormalizer.built[-1]
+    assert config == before
+
+
+def test_collect_stats_needs_no_optimizer_and_no_trainer_section(tmp_path):
+    config = toy_config(tmp_path / "exp", stats_dir=str(tmp_path / "stats"))
+    config["model"] = {"_target_": f"{__name__}.ModelWithNormalizer"}
+    del config["optimizer"], config["trainer"]
+    collect_stats(config)
+    assert (tmp_path / "stats" / "train" / "stats_keys").exists()
+    assert [path.name for path in (tmp_path / "exp").iterdir()] == []
+
+
+def test_collect_stats_without_stats_dir_is_an_error(tmp_path):
+    with pytest.raises(AssertionError, match="stats_dir"):
+        collect_stats(toy_config(tmp_path))
+
+
+def test_collect_stats_names_the_missing_method(tmp_path):
+    with pytest.raises(AttributeError, match="collect_feats"):
+        collect_stats(toy_config(tmp_path, stats_dir=str(tmp_path / "stats")))
