@@ -13,6 +13,7 @@ from espnet3.errors import MissingConfigError, StageError
 from espnet3.systems.base import dataset_stage
 from espnet3.systems.base.inference import infer
 from espnet3.systems.base.metric import measure
+from espnet3.systems.base.training import collect_stats, train
 from espnet3.utils import publish_utils
 from espnet3.utils.env_report import FILE_ONLY
 from espnet3.utils.stage_logs import lookup, resolve_log_dir
@@ -20,24 +21,6 @@ from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
 from espnet3.utils.stages_utils import is_dry_run
 
 logger = logging.getLogger(__name__)
-
-
-def collect_stats(config: Any) -> Any:
-    """See :func:`espnet3.systems.base.training.collect_stats`."""
-    from espnet3.systems.base.training import (  # type: ignore[import-not-found,unused-ignore]
-        collect_stats as run,
-    )
-
-    return run(config)
-
-
-def train(config: Any) -> Any:
-    """See :func:`espnet3.systems.base.training.train`."""
-    from espnet3.systems.base.training import (  # type: ignore[import-not-found,unused-ignore]
-        train as run,
-    )
-
-    return run(config)
 
 
 class BaseSystem:
