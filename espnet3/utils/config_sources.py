@@ -37,7 +37,7 @@ class SourceTable:
     references: frozenset[str] = frozenset()
     """Top-level keys that interpolations use, here or in a file that is read by one."""
     overrides: tuple[str, ...] = ()
-    """``key=value`` of every ``--set`` that was applied, without the slot."""
+    """``slot.key=value`` of every ``--set`` that was applied."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SourceTable:
         return self
@@ -49,7 +49,7 @@ def attach_sources(config: DictConfig, **changes: Any) -> None:
     setattr(config._get_root()._metadata, _ATTRIBUTE, table)
 
 
-def get_sources(config: DictConfig | ListConfig) -> SourceTable:
+def get_sources(config: BaseContainer) -> SourceTable:
     """Return the table of the whole configuration that ``config`` is part of."""
     table = vars(config._get_root()._metadata).get(_ATTRIBUTE)
     return cast(SourceTable, table) if table is not None else SourceTable()
@@ -69,13 +69,21 @@ def locate(config: Any, key: str = "") -> SourcePosition | None:
     """
     if not isinstance(config, BaseContainer):
         return None
-    table = get_sources(cast(DictConfig, config))
+    table = get_sources(config)
     path = flat_key(".".join(part for part in (_own_key(config), key) if part))
     while path:
         if path in table.positions:
             return table.positions[path]
         path = path.rpartition(".")[0]
     return SourcePosition(table.file) if table.file else None
+
+
+def override_comments(config: Any) -> str:
+    """Return one YAML comment line for each ``--set`` behind a configuration."""
+    if not isinstance(config, BaseContainer):
+        return ""
+    texts = (text.replace("\n", "\\n") for text in get_sources(config).overrides)
+    return "".join(f"# --set {text}\n" for text in texts)
 
 
 def _own_key(config: BaseContainer) -> str:

@@ -150,10 +150,9 @@ def _record(config: DictConfig, override: Override, value: Any, label: str) -> N
     }
     for path in (key, *(f"{key}.{below}" for below, _ in walk(value))):
         positions[path] = SourcePosition(label)
-    setting = override.text.partition(".")[2]
     attach_sources(
         config,
         positions=positions,
         references=table.references | find_references(value),
-        overrides=(*table.overrides, setting),
+        overrides=(*table.overrides, override.text),
     )

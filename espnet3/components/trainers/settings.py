@@ -7,7 +7,7 @@ import re
 from typing import Any, Literal
 
 from espnet3.components.trainers.lightning_arguments import LIGHTNING_ARGUMENTS
-from espnet3.errors import ConfigError, SettingError, UnknownKeyError, did_you_mean
+from espnet3.errors import ConfigError, SettingError
 from espnet3.utils.settings import rest
 
 
@@ -41,21 +41,15 @@ class TrainerSettings:
     """Also save a resumable checkpoint inside the epoch, every so many optimizer steps."""
     time_limit: str | None = None
     """``HH:MM:SS`` after which training saves a resumable checkpoint and stops."""
-    lightning: dict[str, Any] = rest("further arguments of lightning.Trainer")
+    lightning: dict[str, Any] = rest(
+        "further arguments of lightning.Trainer", names=LIGHTNING_ARGUMENTS
+    )
 
     def __post_init__(self) -> None:
         if self.callbacks is not None and not isinstance(self.callbacks, list | tuple):
             raise SettingError(
                 "callbacks should be a list", key="trainer.callbacks", value=self.callbacks
             )
-        for name in self.lightning:
-            if name not in LIGHTNING_ARGUMENTS:
-                own = [field.name for field in dataclasses.fields(self)]
-                raise UnknownKeyError(
-                    "is neither a key of ours nor an argument of lightning.Trainer",
-                    key=f"trainer.{name}",
-                    hint=did_you_mean(name, [*own, *LIGHTNING_ARGUMENTS]),
-                )
         for name in ("keep_last", "save_every_n_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -14,6 +14,7 @@ from espnet3.components.optimizers.settings import OptimizationSettings, read_op
 from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.systems.base.resume import ResumePoint, find_resume_point
 from espnet3.systems.base.settings import TrainingSettings
+from espnet3.utils.config_sources import override_comments
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.import_utils import import_object
@@ -132,7 +133,8 @@ def _prepare(settings: TrainingSettings) -> None:
 def _write_config(config: Any, exp_dir: Path) -> None:
     if process_rank() == 0:
         plain = OmegaConf.create(to_plain(config))
-        write_text(exp_dir / "training.yaml", OmegaConf.to_yaml(plain, resolve=True))
+        text = override_comments(config) + OmegaConf.to_yaml(plain, resolve=True)
+        write_text(exp_dir / "training.yaml", text)
 
 
 def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> ResumePoint | None:

@@ -6,6 +6,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.errors import ConfigError, UnknownKeyError
+from espnet3.utils.config_sources import override_comments
 from espnet3.utils.config_utils import get_sources, load_config_with_defaults, locate
 from espnet3.utils.overrides import apply_overrides
 
@@ -57,7 +58,10 @@ def test_slots_may_be_named_with_and_without_suffix(config: DictConfig) -> None:
 def test_later_overrides_win_and_all_are_recorded(config: DictConfig) -> None:
     apply_overrides({"training": config}, ["training.seed=1", "training.seed=2"])
     assert config.seed == 2
-    assert get_sources(config).overrides == ("seed=1", "seed=2")
+    assert get_sources(config).overrides == ("training.seed=1", "training.seed=2")
+    text = override_comments(config)
+    assert text == "# --set training.seed=1\n# --set training.seed=2\n"
+    assert override_comments(OmegaConf.create({})) == override_comments({}) == ""
 
 
 def test_locate_names_the_override(config: DictConfig) -> None:
