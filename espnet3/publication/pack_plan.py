@@ -27,8 +27,8 @@ USER_CODE = ("src",)
 _COMPOUND_SUFFIXES = frozenset({".tar.gz", ".tar.bz2", ".tar.xz"})
 _MAX_PATH = 1024
 _REFERRING_SECTIONS = {
-    "training": ("model", "tokenizer", "normalize", "dataset.preprocessor"),
-    "inference": ("model", "tokenizer"),
+    "training": ("model", "tokenizer.save_path", "normalize", "dataset.preprocessor"),
+    "inference": ("model", "tokenizer.save_path"),
 }
 
 
@@ -245,7 +245,7 @@ def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
     """Yield the tokenizer, statistics and other files that the model sections name."""
     for name, sections in _REFERRING_SECTIONS.items():
         for section in sections:
-            for key, text in iter_strings(inputs.read(name, section)):
+            for key, text in iter_strings(inputs.read(name, section), section):
                 last = key.rpartition(".")[2]
                 if len(text) > _MAX_PATH or not (is_path_key(last) or "/" in text):
                     continue

@@ -110,7 +110,10 @@ def recipe(tmp_path) -> Recipe:
         "recipe_dir": str(root),
         "exp_dir": str(exp),
         "data_dir": str(root / "data"),
-        "tokenizer": {"save_path": str(root / "data" / "tokenizer")},
+        "tokenizer": {
+            "save_path": str(root / "data" / "tokenizer"),
+            "text_builder": {"manifest_path": str(root / "data" / "manifest" / "train.tsv")},
+        },
         "model": {
             "_target_": f"{BACKENDS}.TinyModel",
             "token_list": str(root / "data" / "tokenizer" / "tokens.txt"),

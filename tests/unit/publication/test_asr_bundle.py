@@ -1,0 +1,97 @@
+"""A native recogniser, packed as our recipes pack it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from espnet3.publication import InferenceSession
+from espnet3.systems.asr.models import ASRModel
+from tests.unit.publication.conftest import Recipe, write
+
+TOKENS = "<blank>\n<unk>\none\ntwo\nthree\n<sos/eos>\n"
+
+
+@pytest.fixture
+def digits(tmp_path, monkeypatch) -> Recipe:
+    """Recipe run from its own folder, with the relative paths that this gives."""
+    recipe = Recipe(tmp_path / "digits" / "asr")
+    write(recipe.root / "data" / "tokenizer" / "tokens.txt", TOKENS)
+    write(recipe.root / "src" / "tokenizer.py", "def gather(): ...\n")
+    monkeypatch.chdir(recipe.root)
+    parts = {
+        "frontend": {"type": "log_mel", "n_mels": 8},
+        "normalize": {"type": "utterance_mvn"},
+        "encoder": {
+            "type": "conformer",
+            "output_size": 8,
+            "num_blocks": 1,
+            "attention_heads": 2,
+            "linear_units": 8,
+            "cnn_kernel": 3,
+            "subsampling_channels": 4,
+        },
+    }
+    recipe.training = {
+        "recipe_dir": ".",
+        "exp_dir": "./exp/debug",
+        "data_dir": "./data",
+        "tokenizer": {"model_type": "word", "vocab_size": 6, "save_path": "./data/tokenizer"},
+        "model": {
+            "_target_": "espnet3.systems.asr.models.ASRModel",
+            "token_list": "./data/tokenizer/tokens.txt",
+            **parts,
+        },
+    }
+    torch.manual_seed(0)
+    model = ASRModel(token_list="data/tokenizer/tokens.txt", **parts)
+    recipe.exp_dir.mkdir(parents=True)
+    torch.save(model.state_dict(), recipe.exp_dir / "valid.loss.ave.pth")
+    write(recipe.exp_dir / "training.yaml", recipe.training)
+    recipe.inference = {
+        "recipe_dir": ".",
+        "exp_dir": "./exp/debug",
+        "model": {
+            "_target_": "espnet3.systems.asr.recognizer.SpeechRecognizer",
+            "train_config": "./exp/debug/training.yaml",
+            "model_file": "./exp/debug/valid.loss.ave.pth",
+        },
+        "input_key": "speech",
+        "output_fn": "espnet3.systems.asr.outputs.build_output",
+        "provider": {
+            "_target_": "espnet3.systems.base.inference_provider.InferenceProvider",
+        },
+    }
+    recipe.pack_model = {"out_dir": "./exp/debug/model_pack"}
+    return recipe
+
+
+def test_a_native_bundle_loads_anywhere_without_trust(digits, tmp_path, monkeypatch):
+    speech = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    expected = InferenceSession.from_config(digits.inference)(speech)
+    trained = torch.load(digits.exp_dir / "valid.loss.ave.pth", weights_only=True)
+    moved = tmp_path / "moved"
+    digits.pack().rename(moved)
+    digits.root.rename(tmp_path / "gone")
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("ESPNET3_STRICT_TARGETS", "1")
+    session = InferenceSession.from_pretrained(str(moved))
+    assert session(speech) == expected
+    assert (
+        session.forward_batch([speech, speech], use_model_batch=True)[1]["hyp"] == expected["hyp"]
+    )
+    loaded = session.model.model.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in trained.items())
+
+
+def test_the_packed_configs_of_a_native_model(digits):
+    out = digits.pack()
+    training = yaml.safe_load((out / "exp" / "debug" / "training.yaml").read_text())
+    assert training["model"]["token_list"] == "${recipe_dir}/data/tokenizer/tokens.txt"
+    assert training["tokenizer"]["save_path"] == "${recipe_dir}/data/tokenizer"
+    model = yaml.safe_load((out / "conf" / "inference.yaml").read_text())["model"]
+    assert model["train_config"] == "${recipe_dir}/exp/debug/training.yaml"
+    assert model["model_file"] == "${recipe_dir}/exp/debug/valid.loss.ave.safetensors"
+    assert not yaml.safe_load((out / "meta.yaml").read_text())["trust"]["requires_user_code"]
