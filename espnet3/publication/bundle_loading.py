@@ -102,8 +102,7 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         bundle.verify_manifest(root)
     config_path = _find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}
-    if config_path is not None:
-        assert root is not None
+    if config_path is not None and root is not None:
         config = _load_config(config_path, root, trust)
     wanted = {**config, "output_fn": request.output_fn_path or config.get("output_fn")}
     _open_gate(
@@ -136,15 +135,16 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
 def _paths(artifacts: Mapping[str, Any]) -> Iterator[Path]:
     for value in artifacts.values():
         for item in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(item, os.PathLike) or (isinstance(item, str) and os.sep in item):
+            is_path = isinstance(item, str) and (os.sep in item or Path(item).exists())
+            if is_path or isinstance(item, os.PathLike):
                 yield Path(item)
 
 
 def _find_inference_config(
     artifacts: Mapping[str, Any], metadata: Mapping[str, Any], root: Path | None
 ) -> Path | None:
-    for name in (str(metadata.get("inference_config_key")), "inference_config"):
-        if name in artifacts:
+    for name in (metadata.get("inference_config_key"), "inference_config"):
+        if isinstance(name, str) and name in artifacts:
             return Path(artifacts[name])
     default = root / bundle.INFERENCE_CONFIG if root is not None else None
     return default if default is not None and default.is_file() else None
@@ -203,13 +203,15 @@ def _guard(root: Path | None, trust: Trust, metadata: Mapping[str, Any]) -> Iter
 
 def _build_described(config: Mapping[str, Any], request: ArtifactRequest) -> Any:
     """Build ``config.model``; ``None`` when the caller names another class or there is none."""
-    if request.backend_class is not None or not config.get("model"):
+    model = config.get("model")
+    if request.backend_class is not None or not isinstance(model, Mapping):
         return None
-    return _build({**config, "model": {**config["model"], **request.backend_kwargs}})
+    return _build({**config, "model": {**model, **request.backend_kwargs}})
 
 
 def _build(config: Mapping[str, Any]) -> Any:
-    provider = (config.get("provider") or {}).get("_target_")
+    section = config.get("provider")
+    provider = section.get("_target_") if isinstance(section, Mapping) else None
     if provider and provider != STOCK_PROVIDER:
         return import_object(provider, key="provider._target_").build_model(config)
     return build_model(config)

@@ -344,7 +344,8 @@ class InferenceSession:
                 output_fn_path=output_fn_path,
                 **batching,
             )
-        if trust_user_code and is_hub_tag(model_tag) and not is_pinned(model_tag):
+        is_remote = is_hub_tag(model_tag) and not Path(model_tag).exists()
+        if trust_user_code and is_remote and not is_pinned(model_tag):
             logger.warning(
                 "the code of %s is trusted, whatever is pushed there next; "
                 "pin what you have read with %s@<commit>",

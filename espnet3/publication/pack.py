@@ -20,6 +20,7 @@ from espnet3.publication.packed_card import render_card
 from espnet3.publication.packed_weights import PackedWeight, export_weights
 from espnet3.publication.path_rewrite import Relocator
 from espnet3.publication.yaml_links import reachable_yaml
+from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory, write_text
 from espnet3.utils.types import PathLike
 
@@ -46,11 +47,23 @@ def pack_model(
         account: Returns the name of the user's Hub account, or an empty string.
     """
     plan = plan_pack(read_inputs(system, include=include, extra=extra))
-    with atomic_directory(plan.inputs.out_dir) as building:
-        facts = {"git": git_info(), "creator": account()}
-        _write_bundle(plan, building, facts)
+    out_dir = plan.inputs.out_dir
+    with file_lock(out_dir.with_name(f".{out_dir.name}.lock")):
+        for leftover in _leftovers(out_dir):
+            logger.info("removing what an interrupted packing left: %s", leftover)
+            shutil.rmtree(leftover)
+        with atomic_directory(out_dir) as building:
+            facts = {"git": git_info(), "creator": account()}
+            _write_bundle(plan, building, facts)
     _report(plan)
-    return plan.inputs.out_dir
+    return out_dir
+
+
+def _leftovers(out_dir: Path) -> list[Path]:
+    """Return folders that ``atomic_directory`` made for this bundle and could not remove."""
+    kinds = ("partial", "retired")
+    found = [p for kind in kinds for p in out_dir.parent.glob(f".{out_dir.name}.{kind}-*")]
+    return [path for path in found if path.is_dir() and not path.is_symlink()]
 
 
 def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,7 +16,11 @@ from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication.bundle import is_own_bundle
 from espnet3.publication.path_rewrite import absolute
 from espnet3.publication.settings import PackSettings, UploadSettings
-from espnet3.utils.config_utils import load_and_merge_config, load_config_with_defaults
+from espnet3.utils.config_utils import (
+    load_and_merge_config,
+    load_config_with_defaults,
+    to_plain,
+)
 from espnet3.utils.path_utils import is_inside
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.types import PathLike
@@ -96,7 +100,8 @@ def read_inputs(
             raise MissingConfigError(
                 f"pack_model requires {name}_config", hint=f"give it with --{name}_config"
             )
-    section = read_value(given["publication"], "pack_model")
+    # Unlike read_value, this lets an interpolation that cannot be resolved speak for itself.
+    section = to_plain(OmegaConf.select(cast(DictConfig, given["publication"]), "pack_model"))
     if section is None:
         raise MissingConfigError("must be a section", key="publication_config.pack_model")
     settings = parse_settings(section, PackSettings, key="publication_config.pack_model")

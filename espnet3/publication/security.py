@@ -79,7 +79,7 @@ class BundlePolicy:
 
     def check_path(self, path: str, *, key: str | None) -> None:
         """Raise unless importing the module part of ``path`` is harmless."""
-        if path in _user_allowed() or self._has_allowed_module(path):
+        if path in TRUSTED_TARGETS | _user_allowed() or self._has_allowed_module(path):
             return
         if self._first_party_module(path) is not None:
             return

@@ -35,7 +35,8 @@ def choose_import_roots(argument: Sequence[str] | None, metadata: Any) -> tuple[
     chosen = argument if argument is not None else metadata
     if chosen is None:
         return DEFAULT_ROOTS
-    names = (chosen,) if isinstance(chosen, str) else tuple(chosen)
+    is_list = isinstance(chosen, list | tuple)
+    names = tuple(chosen) if is_list else (chosen,)
     for name in names:
         path = PurePosixPath(name) if isinstance(name, str) else None
         if path is None or path.is_absolute() or ".." in path.parts or not path.parts:

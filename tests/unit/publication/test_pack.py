@@ -3,6 +3,10 @@ from __future__ import annotations
 import filecmp
 import json
 import logging
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +14,12 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from espnet3.errors import BundleError, MissingConfigError, StageError, UnknownKeyError
 from espnet3.utils import publish_utils
 from espnet3.utils.weights_utils import read_state_dict
+from tests.conftest import REPO_ROOT
 from tests.unit.publication.conftest import write
 
 
@@ -361,12 +367,44 @@ def test_a_failing_pack_leaves_the_old_bundle(recipe):
     with pytest.raises(BundleError):
         recipe.pack()
     assert files_of(out) == before
-    assert not list(out.parent.glob(".model_pack.*"))
+    assert not list(out.parent.glob(".model_pack.*-*"))
 
 
-def test_leftovers_of_a_killed_pack_are_not_packed(recipe):
+def test_leftovers_of_a_killed_pack_are_neither_packed_nor_kept(recipe):
     write(recipe.exp_dir / ".model_pack.partial-1" / "half.txt", "half")
-    assert not {name for name in files_of(recipe.pack()) if "partial" in name}
+    write(recipe.exp_dir / ".model_pack.retired-1" / "meta.yaml", "files: {}")
+    assert not {name for name in files_of(recipe.pack()) if ".model_pack" in name}
+    assert not list(recipe.exp_dir.glob(".model_pack.*-*"))
+
+
+def test_a_killed_pack_leaves_the_old_bundle_and_can_be_repeated(recipe, tmp_path):
+    out = recipe.pack()
+    before = files_of(out)
+    script = f"""
+        import os, signal
+        from omegaconf import OmegaConf
+        from types import SimpleNamespace
+        from espnet3.publication import pack
+        from espnet3.utils import publish_utils
+        pack.export_weights = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        publish_utils.pack_model(SimpleNamespace(
+            training_config=OmegaConf.create({recipe.training!r}),
+            inference_config=OmegaConf.create({recipe.inference!r}),
+            publication_config=OmegaConf.create({{"pack_model": {recipe.pack_model!r}}}),
+        ))
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=REPO_ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    assert files_of(out) == before
+    assert list(recipe.exp_dir.glob(".model_pack.partial-*"))
+    assert files_of(recipe.pack()) == before
+    assert not list(recipe.exp_dir.glob(".model_pack.partial-*"))
+
+
+def test_an_interpolation_that_cannot_be_resolved_is_named(recipe):
+    recipe.pack_model["out_dir"] = "${nowhere}/model_pack"
+    with pytest.raises(InterpolationKeyError, match="nowhere"):
+        recipe.pack()
 
 
 def test_equal_inputs_give_equal_bytes(recipe, tmp_path):

@@ -36,7 +36,7 @@ def test_the_gate(enable, trust, references, outcome):
         assert decide(references, enable=enable, trust=trust, source="bundle") is outcome
 
 
-@pytest.mark.parametrize("bad", [["/etc"], ["../other"], [""], ["a/../b"], [3]])
+@pytest.mark.parametrize("bad", [["/etc"], ["../other"], [""], ["a/../b"], [3], 3, {"a": 1}])
 def test_import_roots_stay_in_the_bundle(bad):
     with pytest.raises(ValueError, match="inside the bundle"):
         choose_import_roots(bad, None)
