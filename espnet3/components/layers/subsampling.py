@@ -63,8 +63,7 @@ class ConvSubsampling(nn.Module):
 
     def forward(self, feats_BTF: Tensor) -> Tensor:
         """Map features of shape (B, T, F) to (B, T', D)."""
-        maps_BCTF = feats_BTF.unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        maps_BCTF = self.convs(maps_BCTF)
+        maps_BCTF = self.convs(feats_BTF.unsqueeze(1))
         # In channels-last memory this order of axes needs no copy.
         out: Tensor = self.projection(maps_BCTF.permute(0, 2, 3, 1).flatten(2))
         return out

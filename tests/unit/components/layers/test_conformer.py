@@ -128,17 +128,29 @@ def test_random_state_is_not_touched_in_evaluation():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
-@pytest.mark.slow
-def test_forward_compiles_without_graph_breaks_for_changing_lengths():
-    encoder = build().eval()
-    compiled = torch.compile(encoder, dynamic=True, fullgraph=True)
+def check_compiled(encoder, compiled):
     for frames in (60, 44, 52):
         feats, lengths = torch.randn(2, frames, 20), torch.tensor([frames, frames - 9])
         expected, out_lengths = encoder(feats, lengths)
         hidden, _ = compiled(feats, lengths)
         n = out_lengths[1]
         torch.testing.assert_close(hidden[1, :n], expected[1, :n], atol=1e-4, rtol=1e-4)
+    return hidden
+
+
+def test_forward_has_no_graph_breaks_and_dynamic_shapes():
+    encoder = build(num_blocks=1)
+    compiled = torch.compile(encoder, dynamic=True, fullgraph=True, backend="eager")
+    check_compiled(encoder, compiled).sum().backward()
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.slow
+def test_inference_compiles():
+    encoder = build(num_blocks=1).eval()
+    compiled = torch.compile(encoder, dynamic=True, fullgraph=True)
+    with torch.no_grad():
+        check_compiled(encoder, compiled)
 
 
 @pytest.mark.parametrize(
