@@ -26,6 +26,15 @@ ALWAYS_SKIPPED = (
     ".ssh",
     ".aws",
 )
+STAGE_REPORTS = (
+    "*.run.json",
+    "*.training_config.yaml",
+    "*.inference_config.yaml",
+    "*.metrics_config.yaml",
+    "*.publication_config.yaml",
+    "*.demo_config.yaml",
+)
+"""What stages write beside their logs: host, command line and a snapshot of every slot."""
 DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
 """Names that hold decoding output when they lie in an experiment folder."""
 
@@ -153,5 +162,5 @@ class Selection:
         return target is not None and os.path.realpath(entry) == os.path.realpath(target)
 
 
-_NEVER = PathPatterns(ALWAYS_SKIPPED)
+_NEVER = PathPatterns([*ALWAYS_SKIPPED, *STAGE_REPORTS])
 _DECODING = PathPatterns(DECODING_OUTPUT)

@@ -109,7 +109,7 @@ def _model_index(
         for test, columns in by_test_set(scores).items()
     ]
     results = [result for result in results if result["metrics"]]
-    return [{"name": str(values["pack_name"]), "results": results}] if results else []
+    return [{"name": str(values["title"]), "results": results}] if results else []
 
 
 def check_front_matter(card: str) -> None:

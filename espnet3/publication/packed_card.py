@@ -47,6 +47,7 @@ def render_card(
         "recipe": _recipe_name(plan),
         "creator": facts["creator"],
         "pack_name": inputs.out_dir.name,
+        "title": (inputs.upload.hf_repo or inputs.out_dir.name).rpartition("/")[2],
         "pack_strategy": plan.strategy,
         "exp_dir": exp_dir,
         "created_at": created.isoformat(timespec="seconds"),

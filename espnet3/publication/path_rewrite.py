@@ -125,9 +125,10 @@ class Relocator:
     def _is_relative_path(self, text: str, key: str) -> bool:
         if "://" in text or text.startswith("~"):
             return False
-        if is_path_key(key):
+        # A bare word such as `auto` may be a setting, whatever the key is called.
+        if is_path_key(key) and ("/" in text or "." in text):
             return True
-        if "/" not in text:
+        if "/" not in text and not is_path_key(key):
             return False
         try:
             return absolute(text, self.recipe_root).exists()

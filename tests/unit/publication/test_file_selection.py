@@ -49,7 +49,8 @@ def names(selection, folder, **options):
 
 def test_private_files_and_caches_are_never_taken(tmp_path):
     source = tmp_path / "source"
-    for name in (".env", ".env.local", ".git/config", "__pycache__/a.pyc", "key.pem", "ok.py"):
+    private = [".env", ".env.local", ".git/config", "__pycache__/a.pyc", "key.pem", "ok.py"]
+    for name in [*private, "train.run.json", "train1.training_config.yaml"]:
         write(source / name, "x")
     selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "out")
     assert names(selection, source) == {"top/ok.py"}

@@ -83,14 +83,14 @@ def test_configs_name_places_in_the_bundle(recipe):
 
 
 def test_no_text_file_names_this_machine(recipe, tmp_path):
-    write(recipe.exp_dir / "train.run.json", json.dumps({"cwd": str(recipe.root)}))
+    write(recipe.exp_dir / "facts.json", json.dumps({"cwd": str(recipe.root)}))
     write(recipe.exp_dir / "notes.md", f"see {Path.home()}/notes\n")
     out = recipe.pack()
     for path in out.rglob("*"):
         if path.is_file() and path.suffix in {".yaml", ".json", ".md", ".txt", ".py"}:
             assert str(tmp_path) not in path.read_text()
             assert f"{Path.home()}/" not in path.read_text()
-    assert json.loads((out / "exp/debug/train.run.json").read_text()) == {"cwd": "."}
+    assert json.loads((out / "exp/debug/facts.json").read_text()) == {"cwd": "."}
 
 
 def test_checkpoints_are_replaced_by_their_weights(recipe):

@@ -33,6 +33,7 @@ plain = st.recursive(
         ("save_path", "./data/tok", "${recipe_dir}/data/tok"),
         ("data_dir", ".", "${recipe_dir}"),
         ("input_key", "src", "src"),
+        ("ckpt_path", "auto", "auto"),
         ("label", "text/plain", "text/plain"),
         ("model_file", "/far/model.pth", "${recipe_dir}/files/model.safetensors"),
         ("note", "${exp_dir}/x", "${exp_dir}/x"),
