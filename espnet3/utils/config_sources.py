@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.basecontainer import BaseContainer
 
 from espnet3.utils.config_merge import walk
+from espnet3.utils.redaction import redact_argument
 from espnet3.utils.yaml_source import SourcePosition
 
 _ATTRIBUTE = "espnet3_sources"
@@ -79,11 +80,11 @@ def locate(config: Any, key: str = "") -> SourcePosition | None:
 
 
 def override_comments(config: Any) -> str:
-    """Return one YAML comment line for each ``--set`` behind a configuration."""
+    """Return one YAML comment line for each ``--set`` behind a configuration, without secrets."""
     if not isinstance(config, BaseContainer):
         return ""
-    texts = (text.replace("\n", "\\n") for text in get_sources(config).overrides)
-    return "".join(f"# --set {text}\n" for text in texts)
+    texts = (redact_argument(text) for text in get_sources(config).overrides)
+    return "".join("# --set " + text.replace("\n", "\\n") + "\n" for text in texts)
 
 
 def _own_key(config: BaseContainer) -> str:

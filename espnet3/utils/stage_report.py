@@ -123,7 +123,7 @@ class StageReport:
             "started": _now(),
             **describe_process(),
             "configs": {s: {"path": str(p), "sha256": file_sha256(p)} for s, p in files.items()},
-            "overrides": [text for s, c in slots.items() for text in _overrides(s, c)],
+            "overrides": [text for c in slots.values() for text in _overrides(c)],
             "seed": _seed(slots.get("training_config")),
         }
         for slot, config in slots.items():
@@ -155,12 +155,11 @@ class StageReport:
         write_json(self.log_path.with_name(f"{self.log_path.stem}.run.json"), head | self._facts)
 
 
-def _overrides(slot: str, config: Any) -> list[str]:
+def _overrides(config: Any) -> list[str]:
     """Return the ``--set`` words that shaped a configuration."""
     if not isinstance(config, DictConfig):
         return []
-    name = slot.removesuffix("_config")
-    return [redact_argument(f"{name}.{text}") for text in get_sources(config).overrides]
+    return [redact_argument(text) for text in get_sources(config).overrides]
 
 
 def _seed(training_config: Any) -> int | None:

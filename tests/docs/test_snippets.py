@@ -60,7 +60,7 @@ def test_snippets_of_page(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         if language == "python" and header:
             _check_file(header[1], body)
         elif language == "python":
-            exec(compile(body, str(page), "exec"), namespace)
+            exec(compile(body, str(page), "exec", dont_inherit=True), namespace)
         elif language == "yaml":
             assert yaml.safe_load(body) is not None
         elif language == "bash":

@@ -64,6 +64,14 @@ def test_later_overrides_win_and_all_are_recorded(config: DictConfig) -> None:
     assert override_comments(OmegaConf.create({})) == override_comments({}) == ""
 
 
+def test_comments_hide_secrets_and_stay_on_one_line(config: DictConfig) -> None:
+    texts = ["training.model.password=hunter2", "training.my_own=[1,\n  2]"]
+    apply_overrides({"training": config}, texts)
+    assert override_comments(config) == (
+        "# --set training.model.password=***\n# --set training.my_own=[1,\\n  2]\n"
+    )
+
+
 def test_locate_names_the_override(config: DictConfig) -> None:
     apply_overrides({"training": config}, ["training.optimizer={_target_: b, eps: 1}"])
     for key in ("optimizer", "optimizer.eps", "optimizer._convert_"):
