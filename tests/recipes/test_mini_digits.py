@@ -1,0 +1,128 @@
+"""The built-in recipe from nothing to a transcript by its bundle."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.recipes.shipped import copy_recipe, run_recipe
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None,
+    reason="eSpeak NG (extra: digits) is not installed",
+)
+
+STAGES = "create_dataset train_tokenizer collect_stats train infer measure pack_model report"
+CONFIGS = [
+    f"--{slot}_config=conf/{slot}.yaml"
+    for slot in ("training", "inference", "metrics", "publication")
+]
+
+
+def settings(**values: object) -> list[str]:
+    return [f"--set=training.{key}={value}" for key, value in values.items()]
+
+
+TINY = [
+    *settings(
+        **{
+            "create_dataset.sizes": "{train: 24, valid: 6, test: 12}",
+            "trainer.max_epochs": 1,
+            "trainer.max_steps": 200,
+            "model.encoder.num_blocks": 1,
+        }
+    )
+]
+
+
+def word_error_rate(folder: Path) -> float:
+    scores = json.loads((folder / "exp/training/inference/metrics.json").read_text())
+    return float(scores["espnet3.systems.asr.metrics.wer.WER"]["test"]["WER"])
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = copy_recipe("mini_digits/asr", tmp_path_factory.mktemp("mini_digits"))
+    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES.split())
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder, result.stdout
+
+
+def test_every_stage_leaves_its_files(tiny_run: tuple[Path, str]) -> None:
+    folder, _ = tiny_run
+    for name in (
+        "data/manifest/train.tsv",
+        "data/tokenizer/word.model",
+        "data/tokenizer/tokens.txt",
+        "exp/stats/train/feats_shape",
+        "exp/training/training.yaml",
+        "exp/training/last.ckpt",
+        "exp/training/inference/test/hyp.scp",
+        "exp/training/inference/metrics.json",
+        "exp/training/inference/metrics.md",
+        "exp/training/model_pack/meta.yaml",
+        "exp/training/model_pack/README.md",
+        "exp/training/report.txt",
+    ):
+        assert (folder / name).is_file(), name
+
+
+def test_report_shows_scores_places_and_a_transcript(tiny_run: tuple[Path, str]) -> None:
+    folder, stdout = tiny_run
+    report = (folder / "exp/training/report.txt").read_text()
+    assert report in stdout
+    for word in ("WER", "CER", "utterances", "model_pack", "should be "):
+        assert word in report
+
+
+def test_second_run_does_nothing_and_gives_the_same(tiny_run: tuple[Path, str]) -> None:
+    folder, _ = tiny_run
+    report = (folder / "exp/training/report.txt").read_text()
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")}
+    checkpoint = (folder / "exp/training/last.ckpt").resolve()
+    started = time.process_time()
+    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES.split())
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert time.process_time() - started < 20
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")} == before
+    assert (folder / "exp/training/last.ckpt").resolve() == checkpoint
+    assert (folder / "exp/training/report.txt").read_text() == report
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set=training.create_dataset.sise=3"], "create_dataset.sise"),
+        (["--set=training.trainer.max_epoch=3"], "max_epochs"),
+        (["--set=training.optimiser=x"], "optimizer"),
+    ],
+)
+def test_misspelt_key_is_named_and_nothing_is_built(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    folder = copy_recipe("mini_digits/asr", tmp_path)
+    result = run_recipe(folder, *CONFIGS, *arguments, "--stages", "create_dataset")
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert not list(folder.rglob("*.wav"))
+
+
+@pytest.mark.slow
+def test_half_the_data_is_enough_for_a_word_error_rate_below_20_percent(
+    tmp_path: Path,
+) -> None:
+    folder = copy_recipe("mini_digits/asr", tmp_path)
+    reduced = settings(
+        **{
+            "create_dataset.sizes": "{train: 2000, valid: 100, test: 200}",
+            "trainer.max_steps": 500,
+            "trainer.max_epochs": 4,
+        }
+    )
+    result = run_recipe(folder, *CONFIGS, *reduced, "--stages", *STAGES.split())
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert word_error_rate(folder) < 20
