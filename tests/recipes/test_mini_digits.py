@@ -58,7 +58,7 @@ def test_every_stage_leaves_its_files(tiny_run: tuple[Path, str]) -> None:
         "data/manifest/train.tsv",
         "data/tokenizer/word.model",
         "data/tokenizer/tokens.txt",
-        "exp/stats/train/feats_shape",
+        "exp/stats/train/speech_shape",
         "exp/training/training.yaml",
         "exp/training/last.ckpt",
         "exp/training/inference/test/hyp.scp",

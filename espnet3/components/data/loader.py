@@ -61,6 +61,7 @@ class ResumableLoader:
         self.epoch = epoch
         self.allow_data_change = allow_data_change
         self.sampler = EpochSetter(self)
+        self.batch_sampler = None  # Lightning asks for it wherever there is a sampler
         self._consumed = 0
         self._start = 0
         self._plan: BatchPlan | None = None
