@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from espnet3.errors import MissingConfigError, StageError
+from espnet3.systems.asr.bundle_assets import find_bundle_assets
 from espnet3.systems.asr.settings import TokenizerSettings
 from espnet3.systems.base.system import BaseSystem
+from espnet3.utils import publish_utils
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.path_utils import write_text
@@ -84,6 +86,11 @@ class ASRSystem(BaseSystem):
             settings.save_path,
             time.monotonic() - began,
         )
+
+    def pack_model(self, *args: Any, **kwargs: Any) -> Any:
+        """Pack the trained model, with its tokenizer and statistics, into a bundle."""
+        self._begin("pack_model", args, kwargs, "training_config.exp_dir")
+        return publish_utils.pack_model(self, extra=find_bundle_assets(self.training_config))
 
     def _tokenizer_settings(self) -> TokenizerSettings:
         section = self.training_config.get("tokenizer")
