@@ -187,8 +187,7 @@ class LogMelFrontend(nn.Module):
             torch.autocast(speech.device.type, enabled=False),
             torch.set_grad_enabled(needs_grad),
         ):
-            power_BTFx2 = self._spectrum_squares(speech.float() * self.recipe.scale, lengths)
-            mel_BTF = power_BTFx2 @ self.filters
+            mel_BTF = self._spectrum_squares(speech.float(), lengths) @ self.filters
             if self.recipe.drops_last_frame:
                 mel_BTF = mel_BTF[:, :-1]
             feat_lengths = self.output_lengths(lengths)
@@ -210,6 +209,8 @@ class LogMelFrontend(nn.Module):
     def _spectrum_squares(self, speech: Tensor, lengths: Tensor) -> Tensor:
         """Return squares of real and imaginary parts side by side, shape (B, T, 2 * bins)."""
         recipe = self.recipe
+        if recipe.scale != 1.0:
+            speech = speech * recipe.scale
         if self.training and self.dither > 0.0:
             speech = speech + self.dither * torch.randn_like(speech)
         if recipe.center:
@@ -223,8 +224,10 @@ class LogMelFrontend(nn.Module):
         spare = recipe.n_fft - frames_BTW.shape[2]
         if spare:
             frames_BTW = nn.functional.pad(frames_BTW, (spare // 2, spare - spare // 2))
-        spectrum = torch.fft.rfft(frames_BTW * self.window)
-        return torch.view_as_real(spectrum).square().flatten(2)
+        parts = torch.view_as_real(torch.fft.rfft(frames_BTW * self.window))
+        # The spectrum is the largest tensor of a small model; without gradients it is reused.
+        squares = parts.square() if torch.is_grad_enabled() else parts.square_()
+        return squares.flatten(2)
 
     def _compress(self, mel_BTF: Tensor, valid_BT1: Tensor) -> Tensor:
         floored = mel_BTF.clamp(min=self.recipe.floor)
