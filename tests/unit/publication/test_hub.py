@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,3 +162,27 @@ def test_without_login_nobody_is_asked(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     assert account_name(never) == ""
+
+
+def test_the_genuine_zoo_serves_only_the_names_in_its_table(monkeypatch):
+    from espnet3.publication import downloads
+
+    class ModelDownloader:
+        def query(self, key):
+            return ["kan-bayashi/known"]
+
+        def download_and_unpack(self, name):
+            return {"served": "by the zoo"}
+
+    class OwnDownloader:
+        def download_and_unpack(self, name):
+            return {"served": "by us"}
+
+    ModelDownloader.__module__ = "espnet_model_zoo.downloader"
+    module = SimpleNamespace(ModelDownloader=ModelDownloader)
+    monkeypatch.setitem(sys.modules, "espnet_model_zoo", SimpleNamespace(__path__=[]))
+    monkeypatch.setitem(sys.modules, "espnet_model_zoo.downloader", module)
+    monkeypatch.setattr(downloads, "BundleDownloader", OwnDownloader)
+    assert downloads.fetch_artifacts("kan-bayashi/known") == {"served": "by the zoo"}
+    assert downloads.fetch_artifacts("https://host/a.zip") == {"served": "by the zoo"}
+    assert downloads.fetch_artifacts("ada/digits@v1") == {"served": "by us"}

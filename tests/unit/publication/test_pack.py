@@ -18,7 +18,7 @@ from omegaconf.errors import InterpolationKeyError
 
 from espnet3.errors import BundleError, MissingConfigError, StageError, UnknownKeyError
 from espnet3.utils import publish_utils
-from espnet3.utils.weights_utils import read_state_dict
+from espnet3.utils.weights_utils import export_safetensors, read_state_dict
 from tests.conftest import REPO_ROOT
 from tests.unit.publication.conftest import write
 
@@ -483,3 +483,47 @@ def test_git_facts_come_from_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     facts = publish_utils._git_info()
     assert facts == {"head": "", "dirty": ""}
+
+
+def test_an_artifact_that_is_in_the_bundle_already_is_stored_once(recipe):
+    recipe.pack_model["files"] = {"tokens": "data/tokenizer/tokens.txt"}
+    out = recipe.pack()
+    first, second = out / "data/tokenizer/tokens.txt", out / "files/tokens.txt"
+    assert first.samefile(second)
+    inference = read(out / "conf/training.yaml")["model"]["token_list"]
+    assert inference == "${recipe_dir}/data/tokenizer/tokens.txt"
+
+
+def test_a_folder_can_be_an_artifact(recipe):
+    recipe.pack_model["files"] = {"tokenizer": "data/tokenizer"}
+    out = recipe.pack()
+    assert read(out / "meta.yaml")["files"]["tokenizer"] == "files/tokenizer"
+    assert (out / "files" / "tokenizer" / "tokens.txt").is_file()
+
+
+def test_the_training_config_of_an_espnet2_experiment_is_registered(recipe):
+    write(recipe.exp_dir / "config.yaml", {"token_list": ["a"]})
+    recipe.pack_model["espnet2"] = {"task": "asr"}
+    meta = read(recipe.pack() / "meta.yaml")
+    assert meta["yaml_files"]["asr_train_config"] == "exp/debug/config.yaml"
+    assert meta["files"]["asr_model_file"] == "exp/debug/valid.loss.ave.safetensors"
+
+
+def test_weights_from_elsewhere_move_into_the_bundle(recipe, tmp_path):
+    far = tmp_path / "far" / "model.pth"
+    far.parent.mkdir()
+    (recipe.exp_dir / "valid.loss.ave.pth").rename(far)
+    recipe.inference["model"]["model_file"] = str(far)
+    out = recipe.pack()
+    assert (out / "files" / "model.safetensors").is_file()
+    assert read(out / "conf/inference.yaml")["model"]["model_file"] == (
+        "${recipe_dir}/files/model.safetensors"
+    )
+
+
+def test_safetensors_are_packed_as_they_are(recipe):
+    source = recipe.exp_dir / "m.safetensors"
+    export_safetensors({"weight": torch.ones(3)}, source)
+    recipe.inference["model"]["model_file"] = str(source)
+    out = recipe.pack()
+    assert filecmp.cmp(out / "exp/debug/m.safetensors", source, shallow=False)
