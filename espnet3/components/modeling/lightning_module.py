@@ -117,13 +117,12 @@ class ESPnetLightningModule(lightning.LightningModule):
         """Return the loss of a batch, or ``None`` if the batch is skipped (CPU)."""
         uids, content = read_batch(batch)
         output = read_output(self.model(**content), content, self._criterion)
+        self.step_metrics.clear()
         flag = self._loss_guard.flag(output.loss)
-        place = BatchPlace(self.current_epoch if self._trainer else 0, batch_idx, uids)
-        if flag.device.type == "cpu":
-            is_invalid = bool(flag)
-            self._loss_guard.settle(is_invalid, place)
-            if is_invalid:
-                self.step_metrics = {}
+        place = BatchPlace(self.current_epoch, batch_idx, uids)
+        if isinstance(flag, bool):
+            self._loss_guard.settle(flag, place)
+            if flag:
                 return None
         else:
             self._loss_guard.defer(flag, place)
@@ -134,19 +133,16 @@ class ESPnetLightningModule(lightning.LightningModule):
         """Return the loss of a batch, or ``None`` if it is not finite (CPU)."""
         uids, content = read_batch(batch)
         output = read_output(self.model(**content), content, self._criterion)
+        self.step_metrics.clear()
         flag = self._loss_guard.flag(output.loss)
-        if flag.device.type == "cpu":
-            if bool(flag):
-                logger.warning("Validation batch %d has a loss that is not finite", batch_idx)
-                return None
-            self._log_output("valid", output, len(uids), None)
-        else:
-            self._log_output("valid", output, len(uids), flag)
+        if flag is True:
+            logger.warning("Validation batch %d has a loss that is not finite", batch_idx)
+            return None
+        self._log_output("valid", output, len(uids), None if flag is False else flag)
         return output.loss
 
     def _log_output(self, mode: str, output: ModelOutput, count: int, bad: Tensor | None) -> None:
         """Log one batch; ``bad`` is a flag on the device that takes the batch out of means."""
-        self.step_metrics = {}
         values = self._collect(mode, output)
         weight = output.weight
         if isinstance(weight, Tensor) and weight.device.type == "cpu":

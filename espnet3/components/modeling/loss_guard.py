@@ -43,15 +43,19 @@ class LossGuard:
         self._pending: tuple[_HostFlag, BatchPlace] | None = None
         self._window: _HostFlag | None = None
 
-    def flag(self, loss: Tensor) -> Tensor:
-        """Tell, as a boolean tensor of shape ``()``, whether any rank's loss is not finite."""
+    def flag(self, loss: Tensor) -> bool | Tensor:
+        """Tell whether any rank's loss is not finite.
+
+        Returns:
+            On a CPU the answer; on an accelerator a boolean tensor of shape ``()``, not yet known
+            to the host.
+        """
+        is_on_cpu = loss.device.type == "cpu"
         if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-            if loss.device.type == "cpu":
-                return _FALSE if math.isfinite(loss.item()) else _TRUE
-            return ~torch.isfinite(loss.detach())
+            return not math.isfinite(loss.item()) if is_on_cpu else ~torch.isfinite(loss.detach())
         worst = (~torch.isfinite(loss.detach())).to(torch.float32)
         torch.distributed.all_reduce(worst, op=torch.distributed.ReduceOp.MAX)
-        return worst > 0
+        return bool(worst) if is_on_cpu else worst > 0
 
     def settle(self, is_invalid: bool, place: BatchPlace) -> None:
         """Count one training batch.
@@ -125,7 +129,3 @@ class _HostFlag:
         if self._arrived is not None:
             self._arrived.synchronize()
         return bool(self._copy)
-
-
-_TRUE = torch.tensor(True)
-_FALSE = torch.tensor(False)
