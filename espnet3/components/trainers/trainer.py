@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet3.components.callbacks.default_callbacks import MetricsLogger, get_default_callbacks
+from espnet3.components.callbacks.idle_hooks import hide_idle_hooks
 from espnet3.components.callbacks.last_checkpoint import LastCheckpoint
 from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.callbacks.time_limit import TimeLimit
@@ -162,6 +163,7 @@ class ESPnet3LightningTrainer:
             for index, entry in enumerate(settings.callbacks or [])
         ]
         defaults = [c for c in defaults if self._is_allowed(c) and not _is_replaced(c, own)]
+        hide_idle_hooks(defaults)
         if settings.time_limit_seconds is not None:
             last = next((c for c in defaults if isinstance(c, LastCheckpoint)), None)
             own.append(TimeLimit(settings.time_limit_seconds, last))
