@@ -2,76 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
-
 import torch
 from torch import Tensor, nn
 
 from espnet3.components.layers.masks import length_mask
 from espnet3.components.layers.mel import mel_filterbank
-from espnet3.errors import ConfigError, did_you_mean
+from espnet3.components.layers.mel_recipe import build_window, check_sizes, resolve_recipe
 from espnet3.utils.import_utils import trusted_target
 
 # Shapes: B batch, S samples, T frames, W samples of one frame, F features
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Recipe:
-    """Everything that tells one family of log-mel features from another."""
-
-    n_fft: int = 512
-    win_length: int | None = None
-    hop_length: int = 128
-    window: str = "hann"
-    center: bool = True
-    n_mels: int = 80
-    fmin: float = 0.0
-    fmax: float | None = None
-    htk: bool = False
-    area_norm: bool = True
-    triangles_in_mel: bool = False
-    compression: Literal["ln", "whisper"] = "ln"
-    floor: float = 1e-10
-    drops_last_frame: bool = False
-    removes_dc: bool = False
-    preemphasis: float = 0.0
-    scale: float = 1.0
-    frame_spans_fft: bool = True
-    """Whether an uncentred frame takes ``n_fft`` samples (else ``win_length``)."""
-
-
-def _espnet2(fs: int) -> _Recipe:
-    return _Recipe()
-
-
-def _whisper(fs: int) -> _Recipe:
-    if fs != 16000:
-        raise ConfigError("the whisper preset is defined for 16000 Hz only", key="fs", value=fs)
-    return _Recipe(n_fft=400, hop_length=160, compression="whisper", drops_last_frame=True)
-
-
-def _kaldi(fs: int) -> _Recipe:
-    win_length = fs * 25 // 1000
-    return _Recipe(
-        n_fft=1 << (win_length - 1).bit_length(),
-        win_length=win_length,
-        hop_length=fs * 10 // 1000,
-        window="povey",
-        center=False,
-        fmin=20.0,
-        htk=True,
-        area_norm=False,
-        triangles_in_mel=True,
-        floor=torch.finfo(torch.float32).eps,
-        removes_dc=True,
-        preemphasis=0.97,
-        scale=2.0**15,
-        frame_spans_fft=False,
-    )
-
-
-_PRESETS = {"espnet2": _espnet2, "whisper": _whisper, "kaldi": _kaldi}
 
 
 @trusted_target
@@ -135,14 +74,16 @@ class LogMelFrontend(nn.Module):
             "fmax": fmax,
             "htk": htk,
         }
-        self.recipe = _resolve_recipe(preset or "espnet2", fs, given)
+        self.recipe = resolve_recipe(preset or "espnet2", fs, given)
         self.win_length = self.recipe.win_length or self.recipe.n_fft
         self.dither = dither
-        _check_sizes(self.recipe, self.win_length, fs)
+        check_sizes(self.recipe, self.win_length, fs)
         # The window sits in the middle of a zero-padded frame: one FFT without a second copy.
         before = (self.recipe.n_fft - self.win_length) // 2
         padded = torch.zeros(self.recipe.n_fft, dtype=torch.float64)
-        padded[before : before + self.win_length] = _window(self.recipe.window, self.win_length)
+        padded[before : before + self.win_length] = build_window(
+            self.recipe.window, self.win_length
+        )
         self.register_buffer("window", padded.float(), persistent=False)
         filters = mel_filterbank(
             fs=fs,
@@ -241,43 +182,6 @@ class LogMelFrontend(nn.Module):
         """Describe the analysis for ``print(model)``."""
         r = self.recipe
         return f"n_mels={r.n_mels}, n_fft={r.n_fft}, hop_length={r.hop_length}"
-
-
-def _resolve_recipe(preset: str, fs: int, given: dict[str, Any]) -> _Recipe:
-    if preset not in _PRESETS:
-        hint = did_you_mean(preset, _PRESETS) or "known presets: " + ", ".join(_PRESETS)
-        raise ConfigError("is not a known preset", key="preset", value=preset, hint=hint)
-    explicit = {name: value for name, value in given.items() if value is not None}
-    return replace(_PRESETS[preset](fs), **explicit)
-
-
-def _check_sizes(recipe: _Recipe, win_length: int, fs: int) -> None:
-    if recipe.n_fft % 2:
-        raise ConfigError("must be even", key="n_fft", value=recipe.n_fft)
-    if win_length > recipe.n_fft:
-        raise ConfigError(
-            f"must not exceed n_fft = {recipe.n_fft}", key="win_length", value=win_length
-        )
-    fmax = recipe.fmax or fs / 2
-    if not 0.0 <= recipe.fmin < fmax <= fs / 2:
-        raise ConfigError(
-            f"need 0 <= fmin < fmax <= fs / 2 = {fs / 2:g}, got fmin = {recipe.fmin:g}",
-            key="fmax",
-            value=fmax,
-        )
-
-
-def _window(name: str, length: int) -> Tensor:
-    """Return an analysis window in float64."""
-    if name == "hann":
-        return torch.hann_window(length, dtype=torch.float64)
-    if name == "hamming":
-        return torch.hamming_window(length, dtype=torch.float64)
-    if name == "povey":
-        return torch.hann_window(length, periodic=False, dtype=torch.float64) ** 0.85
-    known = ("hann", "hamming", "povey")
-    hint = did_you_mean(name, known) or "known windows: " + ", ".join(known)
-    raise ConfigError("is not a known window", key="window", value=name, hint=hint)
 
 
 def _reflect_ends(speech_BS: Tensor, lengths_B: Tensor, pad: int) -> Tensor:

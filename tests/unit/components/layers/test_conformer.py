@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet3.components.layers import ConformerEncoder
-from espnet3.components.layers.conformer import _rotate
+from espnet3.components.layers.conformer_block import rotate
 from espnet3.errors import ConfigError
 
 
@@ -57,7 +57,7 @@ def test_rotation_keeps_norms_and_depends_on_distance_only(shift):
 
     def turned(vector, position):
         rows = (cos[position : position + 1], sin[position : position + 1])
-        return _rotate(vector.view(1, 1, 1, 8), rows).flatten()
+        return rotate(vector.view(1, 1, 1, 8), rows).flatten()
 
     torch.testing.assert_close(turned(q, shift).norm(), q.norm())
     near = turned(q, 3) @ turned(k, 1)
