@@ -143,28 +143,33 @@ class SleepsAtStepThree(lightning.Callback):
 
 
 def test_killed_run_goes_on_in_the_middle_of_the_epoch(tmp_path, caplog):
-    config = toy_config(tmp_path, fit={"ckpt_path": "auto"})
+    shapes = tmp_path / "shapes"
+    shapes.write_text("".join(f"{index} 4\n" for index in range(8)))
+    loader = {"loader": "native", "shape_file": str(shapes), "max_batch_size": 4}
+    config = toy_config(tmp_path / "killed", fit={"ckpt_path": "auto"})
+    config["dataloader"]["train"] = loader
     config["trainer"]["save_every_n_steps"] = 1
     sleepy = copy.deepcopy(config)
     sleepy["trainer"]["callbacks"] = [{"_target_": f"{__name__}.SleepsAtStepThree"}]
     process = multiprocessing.get_context("fork").Process(target=train, args=(sleepy,))
     process.start()
+    last = tmp_path / "killed" / "last.ckpt"
     deadline = time.monotonic() + 60
-    while not (tmp_path / "last.ckpt").exists() or (
-        (tmp_path / "last.ckpt").readlink() != Path("step3.ckpt")
-    ):
+    while not last.exists() or last.readlink() != Path("step3.ckpt"):
         assert time.monotonic() < deadline
         assert process.is_alive()
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    with (
-        caplog.at_level("INFO"),
-        pytest.warns(UserWarning, match="dataloader is not resumable"),
-    ):
+    with caplog.at_level("INFO"):
         train(config)
     assert "Going on after 3 steps" in caplog.text
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+    train({**config, "exp_dir": str(tmp_path / "whole")})
+    killed = torch.load(last, weights_only=True)
+    whole = torch.load(tmp_path / "whole" / "last.ckpt", weights_only=True)
+    assert killed["global_step"] == whole["global_step"] == 4
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(killed["state_dict"][name], value), name
 
 
 def test_init_from_fills_the_model_and_reports(tmp_path, caplog):
