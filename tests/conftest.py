@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no reason to fail: time is not what these tests are about.
+settings.register_profile("repo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("repo")
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPO_ROOT.parent / "shared" / "data"

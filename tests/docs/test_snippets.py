@@ -23,7 +23,7 @@ CUSTOM_STAGES = ["report", "export_debug", "train_easy", "train_full"]
 def _check_file(name: str, body: str) -> None:
     """Write a snippet that shows a recipe's file; import it, or ask ``run.py`` for its help."""
     path = Path(name)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(body)
     command = ["run.py", "--help"] if name == "run.py" else ["-c", f"import {_module(path)}"]
     search_path = os.pathsep.join([".", str(REPO_ROOT)])
@@ -32,7 +32,7 @@ def _check_file(name: str, body: str) -> None:
 
 
 def _module(path: Path) -> str:
-    return ".".join(path.with_suffix("").parts)
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
 def _check_command(line: str) -> None:

@@ -171,7 +171,7 @@ names = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,2}", fullmatch=True)
 
 
 @given(st.sets(names, min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_fit_prefix_undoes_exactly_one_prefix(found):
     bare = dict.fromkeys(found, 0)
     assert fit_prefix({f"model.{k}": 0 for k in found}, found) == bare

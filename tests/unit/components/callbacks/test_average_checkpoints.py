@@ -165,7 +165,7 @@ def test_only_a_changed_set_is_averaged_and_superseded_files_go(tmp_path, monkey
 
 
 @given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), min_size=1, max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_average_is_the_mean(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("mean")
     paths = [

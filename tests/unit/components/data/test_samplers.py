@@ -100,7 +100,7 @@ def test_bad_shape_files(tmp_path):
         build_batch_sampler("sorted", 1, shape_files=[file])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.integers(1, 50), min_size=1, max_size=40),
     st.sampled_from(["unsorted", "sorted", "folded", "length", "numel"]),

@@ -48,7 +48,7 @@ def test_lengths_follow_the_formula_from_the_shortest_input_on(subsampling, mini
         encoder(torch.randn(2, 30, 20), torch.tensor([30, minimum - 1]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 60))
 def test_rotation_keeps_norms_and_depends_on_distance_only(shift):
     encoder = build()

@@ -15,7 +15,7 @@ def collapse(path):
     return tuple(s for s, _ in itertools.groupby(path) if s)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.lists(st.integers(1, 2), min_size=1, max_size=3))
 def test_the_loss_is_the_sum_over_all_alignments(seed, label):
     torch.manual_seed(seed)

@@ -31,7 +31,7 @@ def test_training_leaves_its_input_alone():
     assert (feats == 1).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.lists(st.integers(1, 40), min_size=1, max_size=5))
 def test_time_masks_stay_within_valid_frames_and_widths(seed, lengths):
     torch.manual_seed(seed)
@@ -87,7 +87,7 @@ def test_masks_may_be_filled_with_the_mean_of_the_utterance():
     assert (filled[0][:, changed] == feats.mean()).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.sampled_from(["bicubic", "bilinear"]))
 def test_time_warp_equals_interpolating_two_pieces(seed, mode):
     """Some split point and shift within the window explains the output of each utterance."""

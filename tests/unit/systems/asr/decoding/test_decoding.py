@@ -29,7 +29,7 @@ def enumerate_labels(log_probs):
     return sorted(totals.items(), key=lambda item: -item[1])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(2, 3), st.integers(1, 5))
 def test_a_wide_beam_finds_exactly_what_enumeration_finds(seed, vocabulary, frames):
     torch.manual_seed(seed)
@@ -47,7 +47,7 @@ def test_a_wide_beam_finds_exactly_what_enumeration_finds(seed, vocabulary, fram
     assert scores == sorted(scores, reverse=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_width_one_equals_greedy_on_peaky_distributions(seed, path):
     torch.manual_seed(seed)
@@ -60,7 +60,7 @@ def test_width_one_equals_greedy_on_peaky_distributions(seed, path):
     assert greedy.score == pytest.approx(beam.score, abs=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.lists(st.integers(1, 20), min_size=1, max_size=5))
 def test_a_batch_gives_what_single_utterances_give(seed, lengths):
     torch.manual_seed(seed)
