@@ -6,7 +6,7 @@ with all their default callbacks and the same logger. Each logs the loss every 5
 CPU time, which is the wall time of an idle machine. Target: ours at most 1.10 times bare Lightning,
 and at most 1 ms more.
 
-    python benchmarks/b2_training_step.py [--steps 400] [--repeats 5]
+    python benchmarks/b2_training_step.py [--steps 300] [--repeats 15]
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ class PlainLoader(ESPnetLightningModule):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=15)
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

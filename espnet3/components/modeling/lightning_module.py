@@ -113,6 +113,14 @@ class ESPnetLightningModule(lightning.LightningModule):
         self._frozen.enforce()
         return self
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move the tensors of a batch; ids stay as they are and are not searched for tensors."""
+        if isinstance(batch, tuple | list) and len(batch) == 2:
+            return batch[0], super().transfer_batch_to_device(batch[1], device, dataloader_idx)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch, or ``None`` if the batch is skipped (CPU)."""
         uids, content = read_batch(batch)
