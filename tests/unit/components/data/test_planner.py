@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet3.components.data.planner import BatchPlanner
@@ -36,7 +36,6 @@ def batches_of(plan):
     return [plan.batch(step, rank) for step in steps for rank in ranks]
 
 
-@settings(deadline=None)
 @given(plans())
 def test_all_ranks_have_equally_many_full_steps(case):
     _, plan = case
@@ -45,7 +44,6 @@ def test_all_ranks_have_equally_many_full_steps(case):
     assert all(batches_of(plan))
 
 
-@settings(deadline=None)
 @given(plans())
 def test_no_batch_is_over_its_limits(case):
     planner, plan = case
@@ -54,7 +52,6 @@ def test_no_batch_is_over_its_limits(case):
         assert len(batch) <= (planner.settings.max_batch_size or len(batch))
 
 
-@settings(deadline=None)
 @given(plans())
 def test_every_utterance_comes_once_but_for_the_tail(case):
     planner, plan = case
@@ -69,7 +66,6 @@ def test_every_utterance_comes_once_but_for_the_tail(case):
         assert plan.num_dropped == plan.num_repeated == 0
 
 
-@settings(deadline=None)
 @given(plans())
 def test_plans_are_functions_of_their_inputs(case):
     planner, plan = case
@@ -78,7 +74,6 @@ def test_plans_are_functions_of_their_inputs(case):
     assert again.plan(plan.epoch + 1, plan.world_size).num_steps == plan.num_steps
 
 
-@settings(deadline=None)
 @given(LENGTHS, st.integers(2, 5))
 def test_small_batches_are_avoided_where_possible(lengths, smallest):
     planner = BatchPlanner(
