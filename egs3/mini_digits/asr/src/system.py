@@ -24,14 +24,15 @@ class MiniDigitsSystem(ASRSystem):
         from espnet3.components.data.manifest import ManifestDataset
 
         self._reject_stage_args("report", args, kwargs)
-        inference_dir = Path(self.metrics_config.inference_dir)
-        bundle = Path(self.publication_config.pack_model.out_dir)
+        exp_dir = Path(self.training_config.exp_dir).resolve()
+        inference_dir = Path(self.metrics_config.inference_dir).resolve()
+        bundle = Path(self.publication_config.pack_model.out_dir).resolve()
         test_set = ManifestDataset(Path(self.training_config.data_dir, "manifest", "test.tsv"))
         example = test_set[0]
         text = "\n".join(
             [
                 (inference_dir / "metrics.md").read_text(encoding="utf-8"),
-                f"experiment  {self.exp_dir}",
+                f"experiment  {exp_dir}",
                 f"hypotheses  {inference_dir}",
                 f"bundle      {bundle}",
                 "",
@@ -42,7 +43,7 @@ class MiniDigitsSystem(ASRSystem):
                 "",
             ]
         )
-        write_text(Path(self.exp_dir, "report.txt"), text)
+        write_text(exp_dir / "report.txt", text)
         sys.stdout.write(f"\n{text}")
         return text
 
