@@ -6,6 +6,7 @@ from espnet3.components.layers.conformer import ConformerEncoder
 from espnet3.components.layers.ctc import CTCHead
 from espnet3.components.layers.frontend import LogMelFrontend
 from espnet3.components.layers.normalize import GlobalMVN, UtteranceMVN
+from espnet3.components.layers.speaker_perturb import SpeakerPerturb
 from espnet3.components.layers.specaug import SpecAug
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ConformerEncoder",
     "GlobalMVN",
     "LogMelFrontend",
+    "SpeakerPerturb",
     "SpecAug",
     "UtteranceMVN",
 ]

@@ -12,6 +12,7 @@ from espnet3.components.layers import (
     ConformerEncoder,
     GlobalMVN,
     LogMelFrontend,
+    SpeakerPerturb,
     SpecAug,
     UtteranceMVN,
 )
@@ -20,7 +21,7 @@ from espnet3.utils.instantiate import to_plain
 
 PART_TYPES: dict[str, dict[str, type[nn.Module]]] = {
     "frontend": {"log_mel": LogMelFrontend},
-    "specaug": {"specaug": SpecAug},
+    "specaug": {"specaug": SpecAug, "speaker_perturb": SpeakerPerturb},
     "normalize": {"global_mvn": GlobalMVN, "utterance_mvn": UtteranceMVN},
     "encoder": {"conformer": ConformerEncoder},
 }
