@@ -20,20 +20,22 @@ setup: $(VENV)/.dev
 
 # The stamps are written last, so an interrupted installation is repeated.
 $(VENV)/.created:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "espnet3 needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "espnet3 needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.runtime: $(VENV)/.created constraints.txt pyproject.toml
-	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits]"
+	@echo "installing espnet3 and what it needs into $(VENV) (a few minutes)"
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits,dev,docs]"
+	@echo "installing development tools into $(VENV)"
+	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits,dev,docs]"
 	@touch $@
 
 quickstart: $(VENV)/.runtime
-	cd $(DIGITS) && $(RUN) run.py $(CONFIGS) --stages create_dataset train_tokenizer collect_stats \
+	@cd $(DIGITS) && $(RUN) run.py $(CONFIGS) --stages create_dataset train_tokenizer collect_stats \
 		train infer measure pack_model report
 
 test: $(VENV)/.dev

@@ -31,8 +31,6 @@ from espnet3.utils.types import PathLike
 
 _SLOT_FILES = ("training", "inference", "metrics", "publication", "demo")
 
-register_resolvers()
-
 
 def load_config_with_defaults(path: PathLike, resolve: bool = True) -> DictConfig:
     """Load a YAML file together with the files in its ``defaults`` list.
@@ -191,6 +189,8 @@ def _is_refused(value: Any) -> bool:
         return True
     return False
 
+
+register_resolvers(load_yaml_value)
 
 __all__ = [
     "OMEGACONF_ESPNET3_RESOLVER",

@@ -113,14 +113,6 @@ def _resolve_load_line(path: str, *, _root_: DictConfig) -> list[str]:
         raise _not_written_yet(path, _root_) from error
 
 
-def _resolve_load_yaml(path: str, key: str | None = None, *, _root_: DictConfig) -> Any:
-    from espnet3.utils.config_utils import load_yaml_value
-
-    if not Path(path).exists():
-        raise _not_written_yet(path, _root_)
-    return load_yaml_value(path, None if key is None else str(key))
-
-
 def _resolve_self_name(*name: str) -> str:
     if name:
         return name[0]
@@ -149,13 +141,24 @@ def producing_stage(path: PathLike, config: DictConfig) -> str | None:
 
 OMEGACONF_ESPNET3_RESOLVER: dict[str, Callable[..., Any]] = {
     "load_line": _resolve_load_line,
-    "load_yaml": _resolve_load_yaml,
     "self_name": _resolve_self_name,
 }
 """Resolvers that this package registers, by name."""
 
 
-def register_resolvers() -> None:
-    """Register the resolvers with OmegaConf; calling it again changes nothing."""
+def register_resolvers(load_yaml_value: Callable[[str, str | None], Any]) -> None:
+    """Register the resolvers with OmegaConf; calling it again changes nothing.
+
+    Args:
+        load_yaml_value: Reads a key of a YAML file, or the whole file for ``None``; composing
+            files is the business of the caller.
+    """
+
+    def resolve_load_yaml(path: str, key: str | None = None, *, _root_: DictConfig) -> Any:
+        if not Path(path).exists():
+            raise _not_written_yet(path, _root_)
+        return load_yaml_value(path, None if key is None else str(key))
+
+    OMEGACONF_ESPNET3_RESOLVER["load_yaml"] = resolve_load_yaml
     for name, function in OMEGACONF_ESPNET3_RESOLVER.items():
         OmegaConf.register_new_resolver(name, function, replace=True)

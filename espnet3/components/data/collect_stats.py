@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from espnet3 import __version__
 from espnet3.components.data.dataloader import refuse_multiple_iterator
@@ -26,6 +25,7 @@ from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory
+from espnet3.utils.progress import progress_bar
 
 __all__ = [
     "CollectStatsInferenceProvider",
@@ -208,7 +208,7 @@ def _run(
         logger.warning("collect_stats %s: the split is empty", mode)
         return
     outputs = CollectStatsRunner(provider).iter_outputs(_chunk_indices(total, batch_size))
-    with _progress(total, mode) as progress:
+    with progress_bar(total, f"collect_stats {mode}") as progress:
         for stats, shapes, *feats in outputs:
             before = writer.num_utterances
             writer.add_sums(stats)
@@ -224,15 +224,11 @@ def _write_lengths(dataset: Any, writer: StatsWriter, batch_size: int, mode: str
             f"lengths_only needs get_length(index) and uid(index), which {type(dataset).__name__}"
             " lacks\n  set collect_stats.lengths_only: false"
         )
-    with _progress(len(dataset), mode) as progress:
+    with progress_bar(len(dataset), f"collect_stats {mode}") as progress:
         for chunk in _chunk_indices(len(dataset), batch_size):
             lengths = {dataset.uid(i): str(dataset.get_length(i)) for i in chunk}
             writer.add_shapes({"speech": lengths})
             progress.update(len(chunk))
-
-
-def _progress(total: int, mode: str) -> tqdm[Any]:
-    return tqdm(total=total, desc=f"collect_stats {mode}", unit="utt", mininterval=0.5)
 
 
 def _build_env(config: DictConfig, dataset: Any) -> dict[str, Any]:

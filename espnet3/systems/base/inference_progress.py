@@ -8,8 +8,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
+from espnet3.utils.progress import progress_bar
 from espnet3.utils.types import Seconds
 
 _RATE_KEYS = ("sample_rate", "sr", "fs")
@@ -48,7 +47,7 @@ class ProgressBar:
 
     def __init__(self, name: str, total: int, meter: AudioMeter) -> None:
         self._meter = meter
-        self._bar = tqdm(total=total, desc=name, unit="utt", disable=None, dynamic_ncols=True)
+        self._bar = progress_bar(total, name)
         self._count = 0
 
     def __enter__(self) -> ProgressBar:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from espnet3.components.data.corpus_record import CorpusRecord
 from espnet3.components.data.dataset_builder import DatasetBuilder
@@ -17,6 +16,7 @@ from espnet3.components.data.manifest import ManifestRow, write_manifest
 from espnet3.errors import DataError, MissingConfigError
 from espnet3.utils.download_utils import download_url
 from espnet3.utils.path_utils import atomic_directory
+from espnet3.utils.progress import progress_bar
 from espnet3.utils.settings import parse_settings
 
 from .joining import join_string, write_wav
@@ -106,8 +106,8 @@ class FsddBuilder(DatasetBuilder):
         plans = {split: _plan(settings, corpus, split) for split in SPLITS}
         _make_record(settings, corpus).start(parts=["wav"])
         total = sum(settings.sizes.values())
-        with tqdm(total=total, desc="join", unit="utt", mininterval=1.0) as progress:
-            writer = _StringWriter(settings.data_dir, corpus, recordings, progress)
+        with progress_bar(total, "join") as progress:
+            writer = _StringWriter(settings.data_dir, corpus, recordings, progress.update)
             rows = {split: writer.write(split, plans[split]) for split in SPLITS}
         for split in SPLITS:
             write_manifest(settings.data_dir / _manifest_path(split), rows[split])
@@ -170,7 +170,7 @@ class _StringWriter:
     root: Path
     corpus: CorpusSettings
     recordings: Mapping[Take, np.ndarray]
-    progress: tqdm[Any]
+    advance: Callable[[int], Any]
 
     def write(self, split: str, strings: Sequence[DigitString]) -> list[ManifestRow]:
         """Write what does not exist yet; return the manifest."""
@@ -179,7 +179,7 @@ class _StringWriter:
             part, folder = strings[start : start + PART_SIZE], Path("wav", split, f"{number:03d}")
             if not (self.root / folder).is_dir():
                 self._write_part(self.root / folder, part)
-            self.progress.update(len(part))
+            self.advance(len(part))
             for string in part:
                 path = self.root / folder / f"{string.utt_id}.wav"
                 rows.append(ManifestRow(string.utt_id, path, string.text))

@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from espnet3.errors import DataError
 from espnet3.utils.import_utils import is_available, require_package
 from espnet3.utils.path_utils import atomic_directory
+from espnet3.utils.progress import progress_bar
 
 from .plan import Utterance
 
@@ -70,7 +69,7 @@ def speak_parts(root: Path, parts: Sequence[Part], sample_rate: int, num_process
     done = total - sum(len(part.utterances) for part in todo)
     job = {**locate_synthesizer(), "sample_rate": sample_rate}
     with (
-        tqdm(total=total, initial=done, desc="synthesise", unit="utt", mininterval=1.0) as progress,
+        progress_bar(total, "synthesise", initial=done) as progress,
         ThreadPoolExecutor(num_processes) as pool,
     ):
         futures = [pool.submit(_speak_part, root, part, job, progress.update) for part in todo]
