@@ -215,7 +215,7 @@ def _with_member(archive: zipfile.ZipFile, name: str, read: Any) -> bool:
 def tensors_only(root: Path) -> Iterator[None]:
     """Make ``torch.load`` refuse everything but tensors and plain containers inside the block.
 
-    The setting overrides an explicit ``weights_only=False`` in third-party code. It lives in the
+    The setting wins over what third-party code passes to ``torch.load``. It lives in the
     environment of the process, so one bundle is built at a time.
 
     Raises:
