@@ -10,7 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.utils.config_sources import locate
 from espnet3.utils.import_utils import import_object
+
+BUILD_NOTE = "while building "
+"""How the notes of :class:`building` begin."""
 
 
 def instantiate_config(
@@ -58,7 +62,9 @@ def instantiate_config(
         import_object(target, key=target_key, file=file)
         if not recursive:
             break
-    with _note_key(key, str(plain["_target_"])):
+    place = locate(node)
+    where = f" at {place.file}:{place.line}" if place and place.line else ""
+    with building(f"{key or 'a config node'} (_target_: {plain['_target_']}){where}"):
         factory = _partial_factory(plain, recursive=recursive)
         if plain.get("_partial_", False):
             return functools.partial(factory, *args, **kwargs)
@@ -102,15 +108,18 @@ def _partial_factory(plain: dict[str, Any], *, recursive: bool) -> Callable[...,
     return factory
 
 
-class _note_key:  # noqa: N801 - reads as a statement
-    """Attach the configuration key to whatever is raised inside the block."""
+class building:  # noqa: N801 - reads as a statement
+    """Say in a note of whatever is raised inside the block what was being built.
 
-    def __init__(self, key: str | None, target: str) -> None:
-        self._text = f"while building {key or 'a config node'} (_target_: {target})"
+    Errors about configuration get none, because they name their key.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, ConfigError):
-            error.add_note(self._text)
+            error.add_note(BUILD_NOTE + self._what)

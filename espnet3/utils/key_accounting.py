@@ -22,7 +22,7 @@ from espnet3.utils.config_sources import find_references, get_sources, indexed_k
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.settings import convert, field_hints, known_keys, unknown_key
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
-from espnet3.utils.source_lookup import check_import_path
+from espnet3.utils.source_lookup import check_import_path, find_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,8 @@ def check_config(
         used: Top-level keys that another configuration refers to.
 
     Returns:
-        Unknown keys, values of a wrong type, and dotted import paths that lead nowhere.
+        Unknown keys, values of a wrong type, dotted import paths that lead nowhere, and keys beside
+        a ``_target_`` that its source does not name as arguments.
     """
     known = SLOT_KEYS.get(slot.removesuffix("_config"))
     plain: dict[Any, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
@@ -67,6 +68,7 @@ def check_config(
         for name, spec in known.items():
             findings += map(Finding, _check_key(plain.get(name), spec, name))
     findings += map(Finding, _check_import_paths(plain, known or {}))
+    findings += map(Finding, _check_arguments(plain))
     return [dataclasses.replace(f, error=_located(config, f.error)) for f in findings]
 
 
@@ -187,6 +189,24 @@ def _check_import_paths(
         error = check_import_path(value, key=indexed_key(path))
         if error is not None:
             yield error
+
+
+def _check_arguments(plain: Mapping[Any, Any]) -> Iterator[ConfigError]:
+    """Check what stands beside each ``_target_`` against the source of the target."""
+    for path, node in walk(plain):
+        target = node.get("_target_") if isinstance(node, Mapping) else None
+        if not isinstance(target, str) or _is_open(target):
+            continue
+        parameters = find_parameters(target)
+        if parameters is None:
+            continue
+        for name, value in node.items():
+            key = indexed_key(f"{path}.{name}")
+            if name in parameters:
+                yield from _check_value(value, parameters[name], key)
+            elif not str(name).startswith("_"):
+                hint = did_you_mean(name, parameters) or "it takes: " + ", ".join(parameters)
+                yield UnknownKeyError(f"is not an argument of {target}", key=key, hint=hint)
 
 
 def _located(config: DictConfig, error: ConfigError) -> ConfigError:

@@ -13,6 +13,7 @@ import yaml
 from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import Espnet3Error
+from espnet3.utils.instantiate import BUILD_NOTE
 from espnet3.utils.stage_table import SLOT_FILES, UPLOAD_STAGES, flag_of
 from espnet3.utils.stages_utils import resolve_stages
 
@@ -93,14 +94,28 @@ def parse_cli_and_stage_args(
 def show_error(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Write an uncaught exception to stderr: explained errors as text, others with traceback."""
+    """Write an uncaught exception to stderr: explained errors as text, others with traceback.
+
+    An error of a library that was given wrong arguments by the configuration counts as explained;
+    one in code of the recipe does not.
+    """
+    notes = getattr(error, "__notes__", [])
     if issubclass(kind, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
     elif issubclass(kind, _USER_ERRORS):
-        lines = [f"error: {error}", *getattr(error, "__notes__", [])]
-        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.write("\n".join([f"error: {error}", *notes]) + "\n")
+    elif any(note.startswith(BUILD_NOTE) for note in notes) and not _is_in_recipe(trace):
+        sys.stderr.write("\n".join([f"error: {kind.__name__}: {error}", *notes]) + "\n")
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _is_in_recipe(trace: TracebackType | None) -> bool:
+    """Tell whether an error arose in a file of the working directory."""
+    file = Path()
+    while trace is not None:
+        file, trace = Path(trace.tb_frame.f_code.co_filename), trace.tb_next
+    return file.is_relative_to(Path.cwd()) and "site-packages" not in file.parts
 
 
 class _RecipeParser(argparse.ArgumentParser):

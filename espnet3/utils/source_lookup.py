@@ -1,4 +1,4 @@
-"""Find out whether a dotted path exists, by reading source files instead of importing them."""
+"""Look up what dotted paths name, and what it takes, in source files instead of by importing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ import importlib.machinery
 import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from espnet3.errors import ConfigError, did_you_mean
 
 _DYNAMIC = ("__getattr__", "globals()", "sys.modules[", "_LazyModule")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
+_TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
+_MAX_HOPS = 5
+
+_Definition = ast.ClassDef | ast.FunctionDef
 
 
 def check_import_path(path: object, *, key: str) -> ConfigError | None:
@@ -47,6 +52,71 @@ def check_import_path(path: object, *, key: str) -> ConfigError | None:
     hint = did_you_mean(name, public) or "it has: " + (", ".join(public[:12]) or "nothing public")
     message = f"{module} was found, but it has no attribute {name!r}"
     return ConfigError(message, key=key, value=path, hint=hint)
+
+
+def find_parameters(path: str) -> dict[str, Any] | None:
+    """Return the keyword arguments of a class or function.
+
+    Args:
+        path: Dotted path; names that a package imports from elsewhere are followed.
+
+    Returns:
+        Name → type, where the source says that it is ``bool``, ``int`` or ``float``, else ``Any``.
+        ``None`` when any keyword is taken, or nobody can tell without importing.
+    """
+    function = _find_callee(path.split("."))
+    if function is None or function.args.kwarg is not None:
+        return None
+    arguments = function.args
+    bound = int(function.name == "__init__" and not arguments.posonlyargs)
+    named = [*arguments.args[bound:], *arguments.kwonlyargs]
+    return {argument.arg: _plain_type(argument.annotation) for argument in named}
+
+
+def _find_callee(parts: list[str]) -> ast.FunctionDef | None:
+    """Return the function, or the ``__init__`` that a class has or inherits from its one base."""
+    for hop in range(_MAX_HOPS):
+        module, definition = _find_definition(parts, _MAX_HOPS)
+        if not isinstance(definition, ast.ClassDef):
+            return None if hop else definition
+        own = {node.name: node for node in definition.body if isinstance(node, ast.FunctionDef)}
+        if definition.keywords or "__new__" in own:  # a metaclass may change everything
+            return None
+        if "__init__" in own:
+            return own["__init__"]
+        if len(definition.bases) != 1 or not isinstance(definition.bases[0], ast.Name):
+            return None
+        parts = [*module, definition.bases[0].id]
+    return None
+
+
+def _find_definition(parts: list[str], hops: int) -> tuple[list[str], _Definition | None]:
+    """Return the module, as its parts, and the statement that defines a class or function."""
+    source, _, depth = _find_module(parts) or (None, [], 0)
+    if source is None or depth != len(parts) - 1 or not hops:
+        return [], None
+    body, name = _parse(source) or [], parts[-1]
+    defined = [n for n in body if isinstance(n, _Definition) and n.name == name]
+    if defined:
+        is_clear = len(defined) == 1 and all(map(_keeps_signature, defined[0].decorator_list))
+        return parts[:depth], defined[0] if is_clear else None
+    for node in (statement for statement in body if isinstance(statement, ast.ImportFrom)):
+        for alias in node.names:
+            if (alias.asname or alias.name) == name:
+                package = parts[: depth if source.stem == "__init__" else depth - 1]
+                above = package[: len(package) - node.level + 1] if node.level else []
+                module = node.module.split(".") if node.module else []
+                return _find_definition([*above, *module, alias.name], hops - 1)
+    return [], None
+
+
+def _keeps_signature(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Name) and decorator.id == "trusted_target"
+
+
+def _plain_type(annotation: ast.expr | None) -> Any:
+    text = ast.unparse(annotation) if annotation is not None else ""
+    return _TYPES.get(text.removesuffix(" | None"), Any)
 
 
 def _find_module(parts: list[str]) -> tuple[Path | None, list[Path], int] | None:
@@ -95,11 +165,18 @@ def _defined_names(source: Path) -> frozenset[str] | None:
     text = source.read_text(encoding="utf-8")
     if any(word in text for word in _DYNAMIC):
         return None
+    body = _parse(source)
+    names = frozenset(_bound(body or ()))
+    return None if body is None or "*" in names else names
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(source: Path) -> list[ast.stmt] | None:
+    """Return the statements of a module, ``None`` if it is no Python."""
     try:
-        names = frozenset(_bound(ast.parse(text).body))
-    except SyntaxError:
+        return ast.parse(source.read_text(encoding="utf-8")).body
+    except (SyntaxError, UnicodeDecodeError):
         return None
-    return None if "*" in names else names
 
 
 def _bound(body: Iterable[ast.AST]) -> Iterator[str]:

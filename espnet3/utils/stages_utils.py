@@ -10,13 +10,14 @@ from contextvars import ContextVar
 from typing import Any
 
 from espnet3.errors import ConfigError, StageError, did_you_mean
+from espnet3.utils.config_sources import flat_key, locate
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import FILE_ONLY
 from espnet3.utils.logging_utils import log_stage, log_stage_metadata, set_stage_log_handler
 from espnet3.utils.stage_logs import log_dir_of, open_stage_log
 from espnet3.utils.stage_ranks import published_stage, runs_on_this_rank
-from espnet3.utils.stage_report import StageReport
-from espnet3.utils.stage_table import UPLOAD_STAGES
+from espnet3.utils.stage_report import StageReport, filled_slots
+from espnet3.utils.stage_table import UPLOAD_STAGES, stage_entry
 
 logger = logging.getLogger(__name__)
 
@@ -174,10 +175,25 @@ def _run_stage(
             report.finish("done")
             log.info("=== [DONE] stage: %s (%.1fs) ===", stage, report.seconds)
         except BaseException as error:
+            _note_place(error, system, stage)
             _report_failure(report, error, log)
             raise
         finally:
             set_stage_log_handler(None, "")
+
+
+def _note_place(error: BaseException, system: Any, stage: str) -> None:
+    """Say where a configured value stands that an error names by its key alone."""
+    if not isinstance(error, ConfigError) or error.file is not None or not error.key:
+        return
+    slots, section = filled_slots(system), flat_key(error.key).partition(".")[0]
+    for slot in dict.fromkeys([*stage_entry(stage).slots, *slots]):
+        config = slots.get(slot, {})
+        place = locate(config, error.key)
+        if place is not None and section in config:
+            line = "" if place.line is None else f":{place.line}"
+            error.add_note(f"  set in {place.file}{line}")
+            return
 
 
 def _report_failure(report: StageReport, error: BaseException, log: logging.Logger) -> None:

@@ -16,10 +16,11 @@ from espnet3.components.data.dataset import (
     DatasetWithTransform,
     do_nothing,
 )
-from espnet3.components.data.dataset_module import instantiate_dataset_reference
+from espnet3.components.data.dataset_module import check_entry_keys, instantiate_dataset_reference
 from espnet3.components.data.preprocessor import AbsPreprocessor
-from espnet3.errors import MissingConfigError, SettingError, UnknownKeyError, did_you_mean
+from espnet3.errors import MissingConfigError, SettingError
 from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.instantiate import building
 from espnet3.utils.types import PathLike
 
 __all__ = ["DataOrganizer", "DatasetConfig", "do_nothing"]
@@ -36,9 +37,6 @@ class DatasetConfig:
     data_src_args: dict[str, Any] | None = None
     transform: Any = None
     split: str | None = None
-
-
-_ENTRY_KEYS = (*(f.name for f in dataclasses.fields(DatasetConfig)), "dataset")
 
 
 class DataOrganizer:
@@ -132,7 +130,10 @@ class DataOrganizer:
     ) -> CombinedDataset | None:
         if entries is None:
             return None
-        built = [self._build(entry, f"dataset.{split}[{i}]") for i, entry in enumerate(entries)]
+        built = [
+            self._build(entry, f"dataset.{split}[{number}]")
+            for number, entry in enumerate(_check_list(entries, split))
+        ]
         return CombinedDataset(
             [dataset for dataset, _, _ in built],
             [(transform, self.preprocessor) for _, transform, _ in built],
@@ -145,7 +146,7 @@ class DataOrganizer:
         self, entries: Iterable[Any], allow_duplicates: bool
     ) -> dict[str, DatasetWithTransform]:
         test_sets: dict[str, DatasetWithTransform] = {}
-        for number, raw_entry in enumerate(entries):
+        for number, raw_entry in enumerate(_check_list(entries, "test")):
             dataset, transform, entry = self._build(raw_entry, f"dataset.test[{number}]")
             name = str(entry.get("name") or entry.get("data_src") or "local")
             if name in test_sets:
@@ -168,7 +169,8 @@ class DataOrganizer:
             transform = instantiate_config(transform, key=f"{key}.transform")
         dataset = entry.get("dataset")
         if dataset is None:
-            dataset = instantiate_dataset_reference(entry, recipe_dir=self.recipe_dir)
+            with building(key):
+                dataset = instantiate_dataset_reference(entry, recipe_dir=self.recipe_dir)
         elif isinstance(dataset, Mapping) and "_target_" in dataset:
             dataset = instantiate_config(dataset, key=f"{key}.dataset")
         return dataset, do_nothing if transform is None else transform, entry
@@ -194,6 +196,12 @@ def _build_preprocessor(preprocessor: Any) -> Callable[..., Any]:
     return built
 
 
+def _check_list(entries: Any, split: str) -> Iterable[Any]:
+    if isinstance(entries, str | Mapping | DictConfig) or not isinstance(entries, Iterable):
+        raise SettingError("must be a list of entries", key=f"dataset.{split}", value=entries)
+    return entries
+
+
 def _read_entry(raw_entry: Any, key: str) -> dict[str, Any]:
     if isinstance(raw_entry, DatasetConfig):
         values = {f.name: getattr(raw_entry, f.name) for f in dataclasses.fields(raw_entry)}
@@ -201,13 +209,7 @@ def _read_entry(raw_entry: Any, key: str) -> dict[str, Any]:
     entry = to_plain(raw_entry)
     if not isinstance(entry, Mapping):
         raise SettingError("must be a mapping", key=key, value=entry)
-    for name in entry:
-        if name not in _ENTRY_KEYS:
-            raise UnknownKeyError(
-                "is not a key of a dataset entry",
-                key=f"{key}.{name}",
-                hint=did_you_mean(str(name), _ENTRY_KEYS) or "valid: " + ", ".join(_ENTRY_KEYS),
-            )
+    check_entry_keys(entry, key=key)
     if entry.get("dataset") is not None and entry.get("data_src") is not None:
         raise SettingError("give either dataset or data_src, not both", key=key)
     return dict(entry)

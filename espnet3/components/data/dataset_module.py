@@ -19,7 +19,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from espnet3.errors import ConfigError, SettingError
+from espnet3.errors import ConfigError, SettingError, UnknownKeyError, did_you_mean
 from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.types import PathLike
 
@@ -28,8 +28,14 @@ _FORMS = (
     "a reference is a tag (`recipe/task`), a dotted module path (`my_pkg.data`), or absent for"
     " `<recipe_dir>/dataset`"
 )
+ENTRY_KEYS = ("name", "data_src", "data_src_args", "transform", "split", "dataset")
+"""Keys of one dataset entry."""
 _local_paths: dict[str, str] = {}
 _load_lock = threading.RLock()
+
+
+class DatasetModuleError(ConfigError, ModuleNotFoundError):
+    """There is no module for a dataset reference."""
 
 
 def resolve_dataset_module_name(ref: str) -> str:
@@ -79,10 +85,11 @@ def load_dataset_module(
         if error.name is None or not (name + ".").startswith(error.name + "."):
             raise  # an import inside an existing dataset module fails: that is the real problem
         kind = "tag" if is_tag else "module path"
-        raise ModuleNotFoundError(
-            f"data_src = {data_src!r}: the {kind} names module {name}, and there is no"
-            f" {error.name}\n  {_FORMS}",
-            name=error.name,
+        raise DatasetModuleError(
+            f"the {kind} names module {name}, and there is no {error.name}",
+            key="data_src",
+            value=data_src,
+            hint=_FORMS,
         ) from error
 
 
@@ -113,6 +120,21 @@ def parse_dataset_reference_config(
     except (TypeError, ValueError) as error:
         raise ConfigError("must be a mapping", key="data_src_args", value=arguments) from error
     return (data_src or "").strip() or None, copied
+
+
+def check_entry_keys(entry: Mapping[Any, Any] | DictConfig, *, key: str) -> None:
+    """Check that a dataset entry has no key that nothing reads.
+
+    Raises:
+        UnknownKeyError: Otherwise.
+    """
+    for name in map(str, entry):
+        if name not in ENTRY_KEYS:
+            raise UnknownKeyError(
+                "is not a key of a dataset entry",
+                key=f"{key}.{name}",
+                hint=did_you_mean(name, ENTRY_KEYS) or "valid: " + ", ".join(ENTRY_KEYS),
+            )
 
 
 def instantiate_dataset_reference(
@@ -180,11 +202,10 @@ def _load_local_module(recipe_dir: Path) -> ModuleType:
         if name in sys.modules:
             return sys.modules[name]
         if not init_path.is_file():
-            raise ModuleNotFoundError(
+            raise DatasetModuleError(
                 f"{init_path} does not exist; add it (it exports `Dataset` and, if there is"
                 " something to prepare, `DatasetBuilder`), or set data_src",
-                name="dataset",
-                path=str(init_path),
+                key="data_src",
             )
         spec = importlib.util.spec_from_file_location(
             name, init_path, submodule_search_locations=[str(init_path.parent)]

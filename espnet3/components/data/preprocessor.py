@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from espnet3.components.text import TokenIDConverter, build_tokenizer
-from espnet3.errors import DataError, MissingConfigError, UnknownKeyError
+from espnet3.errors import DataError, MissingConfigError
 from espnet3.utils.import_utils import trusted_target
 
 
@@ -45,11 +45,9 @@ class CommonPreprocessor(AbsPreprocessor):
         text_name: Key of the transcript.
         speech_volume_normalize: Peak amplitude to scale speech to; ``None`` keeps it.
         fs: Sample rate in Hz that a sample with a key ``fs`` must have; ``None`` does not check.
-        **unsupported: Anything else is an error that names it.
 
     Raises:
         MissingConfigError: If ``token_type`` is given without ``token_list``.
-        UnknownKeyError: If an argument is not one of these.
     """
 
     def __init__(
@@ -65,15 +63,8 @@ class CommonPreprocessor(AbsPreprocessor):
         text_name: str = "text",
         speech_volume_normalize: float | None = None,
         fs: int | None = None,
-        **unsupported: Any,
     ) -> None:
         super().__init__(train)
-        if unsupported:
-            raise UnknownKeyError(
-                "CommonPreprocessor has no such argument",
-                key="preprocessor." + next(iter(unsupported)),
-                hint="not supported: " + ", ".join(unsupported),
-            )
         self.speech_name = speech_name
         self.text_name = text_name
         self.speech_volume_normalize = speech_volume_normalize

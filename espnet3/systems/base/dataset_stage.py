@@ -13,7 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from espnet3.components.data.dataset_module import parse_dataset_reference_config
+from omegaconf import DictConfig, ListConfig
+
+from espnet3.components.data.dataset_module import (
+    check_entry_keys,
+    parse_dataset_reference_config,
+)
 from espnet3.errors import ConfigError, MissingConfigError, did_you_mean
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.lock_utils import file_lock
@@ -21,6 +26,7 @@ from espnet3.utils.lock_utils import file_lock
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "valid", "test")
+_ORGANIZER = "espnet3.components.data.data_organizer.DataOrganizer"
 
 
 class BuilderNameError(ConfigError, AttributeError):
@@ -72,16 +78,34 @@ def _sources(training_config: Any, inference_config: Any) -> list[str | None]:
     """Return each distinct ``data_src`` in order of appearance; ``None`` is the local module."""
     dataset = training_config.get("dataset")
     if dataset is None:
-        raise MissingConfigError("training_config.dataset must be set for create_dataset")
-    entries = [entry for split in SPLITS for entry in dataset.get(split) or ()]
+        raise MissingConfigError(
+            "training_config.dataset must be set for create_dataset", key="dataset"
+        )
+    entries = [entry for split in SPLITS for entry in _entries(dataset, split)]
     if not entries:
         raise MissingConfigError(
-            "training_config.dataset must include at least one entry in train, valid or test"
+            "training_config.dataset must include at least one entry in train, valid or test",
+            key="dataset",
         )
     inference_dataset = inference_config.get("dataset") if inference_config is not None else None
     if inference_dataset is not None:
-        entries.extend(inference_dataset.get("test") or ())
+        entries.extend(_entries(inference_dataset, "test"))
     return list(dict.fromkeys(parse_dataset_reference_config(entry)[0] for entry in entries))
+
+
+def _entries(dataset: Any, split: str) -> list[Any]:
+    """Return the entries of a split; those of our own organizer have known keys only."""
+    entries = dataset.get(split) or []
+    if not isinstance(entries, list | tuple | ListConfig):
+        raise ConfigError("must be a list of entries", key=f"dataset.{split}", value=entries)
+    is_ours = dataset.get("_target_", _ORGANIZER) == _ORGANIZER
+    for number, entry in enumerate(entries):
+        key = f"dataset.{split}[{number}]"
+        if not isinstance(entry, Mapping | DictConfig):
+            raise ConfigError("must be a mapping", key=key, value=entry)
+        if is_ours:
+            check_entry_keys(entry, key=key)
+    return list(entries)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 from espnet3.errors import ConfigError, MissingConfigError, UntrustedTargetError
-from espnet3.utils.config_utils import instantiate_config, iter_targets, to_plain
+from espnet3.utils.config_utils import (
+    instantiate_config,
+    iter_targets,
+    load_config_with_defaults,
+    to_plain,
+)
 from espnet3.utils.import_utils import use_target_policy
 
 HERE = __name__
@@ -151,3 +157,13 @@ def test_to_plain_resolves_nodes_and_leaves_the_rest() -> None:
     value = object()
     assert to_plain(value) is value
     assert to_plain(OmegaConf.create(["${.1}", 2])) == [2, 2]
+
+
+def test_the_note_names_the_line_of_a_loaded_node(tmp_path: Path) -> None:
+    path = tmp_path / "training.yaml"
+    path.write_text(f"a: 1\noptimizer: {{_target_: {HERE}.refuse}}\n")
+    with pytest.raises(PickyError) as caught:
+        instantiate_config(load_config_with_defaults(path).optimizer, key="optimizer")
+    assert (
+        f"while building optimizer (_target_: {HERE}.refuse) at {path}:2" in caught.value.__notes__
+    )

@@ -152,6 +152,19 @@ def test_import_paths_are_checked_everywhere(load: Load) -> None:
     assert 'did you mean "dumps"' in str(finding.error)
 
 
+def test_arguments_of_targets_are_checked_with_line_and_suggestion(load: Load) -> None:
+    config = load(
+        "optimizer:\n  _target_: torch.optim.AdamW\n  lrr: 1\n  eps: tiny\n  _partial_: true\n"
+        "model:\n  _target_: json.dumps\n  anything: 1\n"
+        "fit: {callback: {_target_: '${model._target_}', x: 1}}\n"
+    )
+    first, second = check_config(config, "training")
+    assert isinstance(first.error, UnknownKeyError)
+    assert "training.yaml:3: optimizer.lrr: is not an argument of torch.optim" in str(first.error)
+    assert 'did you mean "lr"' in str(first.error)
+    assert "training.yaml:4: optimizer.eps = 'tiny': expected float" in str(second.error)
+
+
 def test_slots_of_recipes_are_only_checked_for_import_paths(load: Load) -> None:
     config = load("anything: 1\nm: {_target_: json.dupms}")
     (finding,) = check_config(config, "export_config")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from espnet3.errors import ConfigError
+from espnet3.utils.instantiate import building
 from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args, show_error
 
 STAGES = ["train", "infer", "upload_model"]
@@ -103,3 +104,30 @@ def test_unexpected_errors_keep_their_traceback(capsys):
 def test_an_interrupt_is_one_word(capsys):
     show_error(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def fail_in(path: Path) -> TypeError:
+    """Raise and catch an error in a file while something is built from configuration."""
+    source = compile("raise TypeError('bad lr')", str(path), "exec")
+    try:
+        with building("optimizer"):
+            exec(source)
+    except TypeError as error:
+        return error
+
+
+def test_what_a_library_refuses_is_named_without_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path.parent / "torch.py", tmp_path / "venv" / "site-packages" / "x.py"):
+        error = fail_in(place)
+        show_error(type(error), error, error.__traceback__)
+        assert capsys.readouterr().err == "error: TypeError: bad lr\nwhile building optimizer\n"
+
+
+def test_an_error_in_code_of_the_recipe_keeps_its_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    error = fail_in(tmp_path / "src" / "model.py")
+    show_error(type(error), error, error.__traceback__)
+    text = capsys.readouterr().err
+    assert "Traceback" in text
+    assert "while building optimizer" in text

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from espnet3.errors import ConfigError
+from espnet3.utils.config_utils import load_config_with_defaults
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
 from espnet3.utils.stages_utils import dry_run_scope, is_dry_run, resolve_stages, run_stages
@@ -121,6 +123,31 @@ def test_an_error_of_a_stage_arrives_unchanged_with_its_traceback_in_the_log(toy
     assert "stage infer failed after" in text
     assert "Traceback (most recent call last)" in text
     assert toy.calls == []
+
+
+def test_an_error_about_a_key_is_told_where_the_key_stands(toy, tmp_path):
+    paths = {name: tmp_path / f"{name}.yaml" for name in ("training", "inference")}
+    for path in paths.values():
+        path.write_text("a: 1\nmodel:\n  size: -3\n")
+    toy.training_config = load_config_with_defaults(paths["training"])
+    toy.inference_config = load_config_with_defaults(paths["inference"])
+
+    def notes(stage, error):
+        def fail():
+            raise error
+
+        setattr(toy, stage, fail)
+        with pytest.raises(ConfigError) as caught:
+            run_stages(toy, [stage])
+        assert caught.value is error
+        return getattr(error, "__notes__", None)
+
+    key = "model.size"
+    assert notes("infer", ConfigError("no", key=key)) == [f"  set in {paths['inference']}:3"]
+    assert notes("own", ConfigError("no", key=key)) == [f"  set in {paths['training']}:3"]
+    assert notes("own", ConfigError("no", key=key, file="x.yaml")) is None
+    assert notes("own", ConfigError("no", key="elsewhere.size")) is None
+    assert notes("own", ConfigError("no")) is None
 
 
 def test_an_interrupt_is_logged_and_passed_on(toy, tmp_path):

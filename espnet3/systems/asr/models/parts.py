@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from espnet3.components.layers import (
 )
 from espnet3.errors import ConfigError, MissingConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.instantiate import to_plain
+from espnet3.utils.settings import convert
 
 PART_TYPES: dict[str, dict[str, type[nn.Module]]] = {
     "frontend": {"log_mel": LogMelFrontend},
@@ -44,7 +46,8 @@ def build_part(role: str, spec: Any, *, feature_size: int | None = None) -> nn.M
         The module, or ``None`` for an absent part.
 
     Raises:
-        ConfigError: If ``spec`` is something else or its type is unknown.
+        ConfigError: If ``spec`` is something else, its type is unknown, or an argument has a wrong
+            type.
         UnknownKeyError: If the type does not take one of the arguments.
         MissingConfigError: If an argument without a default is absent.
     """
@@ -56,12 +59,7 @@ def build_part(role: str, spec: Any, *, feature_size: int | None = None) -> nn.M
     part_type = _find_type(role, plain.get("type"), key)
     arguments = {str(name): value for name, value in plain.items() if name != "type"}
     parameters = inspect.signature(part_type).parameters
-    for name in arguments:
-        if name not in parameters:
-            hint = did_you_mean(name, parameters) or "it takes: " + ", ".join(parameters)
-            raise UnknownKeyError(
-                f"is not an argument of {part_type.__name__}", key=f"{key}.{name}", hint=hint
-            )
+    _check_arguments(arguments, part_type, key)
     for name in _SIZE_ARGUMENTS:
         if name in parameters and feature_size is not None:
             arguments.setdefault(name, feature_size)
@@ -73,6 +71,19 @@ def build_part(role: str, spec: Any, *, feature_size: int | None = None) -> nn.M
     except ConfigError as error:
         error.add_note(f"while building {key} (type: {plain['type']})")
         raise
+
+
+def _check_arguments(arguments: Mapping[str, Any], part_type: type[nn.Module], key: str) -> None:
+    parameters = inspect.signature(part_type).parameters
+    hints = typing.get_type_hints(part_type.__init__)
+    for name, value in arguments.items():
+        if name not in parameters:
+            hint = did_you_mean(name, parameters) or "it takes: " + ", ".join(parameters)
+            raise UnknownKeyError(
+                f"is not an argument of {part_type.__name__}", key=f"{key}.{name}", hint=hint
+            )
+        if hints[name] in (bool, int, float):
+            convert(value, hints[name], key=f"{key}.{name}")
 
 
 def _find_type(role: str, name: Any, key: str) -> type[nn.Module]:

@@ -124,6 +124,9 @@ def test_the_last_of_equal_test_names_wins_unless_refused(caplog):
 def test_mistakes_in_entries():
     with pytest.raises(ValueError, match=r'train\[0\]\.data_src_arg.*\n.*"data_src_args"'):
         DataOrganizer(train=[{"data_src_arg": {}}], valid=[])
+    for wrong in (3, "train", {"split": "train"}):
+        with pytest.raises(ValueError, match=r"dataset.test = .*: must be a list of entries"):
+            DataOrganizer(test=wrong)
     with pytest.raises(ValueError, match="not both"):
         DataOrganizer(test=[entry(1, data_src="a/b")])
     with pytest.raises(AssertionError, match="preprocessor"):

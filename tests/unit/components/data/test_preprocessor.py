@@ -38,7 +38,7 @@ def test_a_wrong_sample_rate_names_the_utterance():
 
 
 def test_arguments_that_do_not_exist_are_named():
-    with pytest.raises(ValueError, match="rir_scp"):
+    with pytest.raises(TypeError, match="rir_scp"):
         CommonPreprocessor(True, rir_scp="rir.scp")
     with pytest.raises(RuntimeError, match="token_list"):
         CommonPreprocessor(True, token_type="word")

@@ -203,3 +203,22 @@ def test_the_data_dir_is_locked_while_a_builder_works(tmp_path):
 
     run({"data_dir": str(tmp_path / "data"), "dataset": {"train": [{}]}}, builder=Locking)
     assert seen == ["locked"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"train": [{}, {"data_srcargs": 1}]}, r'train\[1\].data_srcargs.*\n.*"data_src_args"'),
+        ({"train": {"split": "train"}}, "dataset.train = .*must be a list of entries"),
+        ({"valid": ["train"]}, r"dataset.valid\[0\] = 'train': must be a mapping"),
+    ],
+)
+def test_entries_that_nothing_can_read_are_refused_before_anything_is_prepared(dataset, message):
+    with pytest.raises(ValueError, match=message):
+        run({"dataset": dataset})
+    assert calls == []
+
+
+def test_an_organizer_of_the_recipe_may_have_keys_of_its_own():
+    run({"dataset": {"_target_": "src.data.Organizer", "train": [{"speed": 2}]}})
+    assert len(calls) == 4

@@ -239,6 +239,7 @@ def test_a_configuration_builds_the_model():
         ({"encoder": {"type": "confromer"}}, ConfigError, 'did you mean "conformer"'),
         ({"encoder": {"output_size": 32}}, ConfigError, "known types: conformer"),
         ({"encoder": {**ENCODER, "num_block": 2}}, UnknownKeyError, 'mean "num_blocks"'),
+        ({"encoder": {**ENCODER, "num_blocks": "a"}}, ConfigError, "encoder.num_blocks = 'a': exp"),
         ({"encoder": ENCODER, "frontend": None}, MissingConfigError, "encoder.input_size"),
         ({"encoder": 3}, ConfigError, "module or a mapping"),
         ({"token_list": None}, MissingConfigError, "vocab_size"),
