@@ -19,7 +19,7 @@ from espnet3.publication import bundle, user_code
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.untrusted_files import BundleInspector, tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
-from espnet3.utils.import_utils import import_object, use_target_policy
+from espnet3.utils.import_utils import TargetPolicy, import_object, use_target_policy
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class SessionParts:
     output_fn_path: str | None = None
     bundle_root: Path | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    policy: TargetPolicy | None = None
+    """What the model may make of dotted paths when it is called; ``None`` for trusted ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +114,14 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         metadata=metadata.get("user_code_paths"),
         source=str(root or "the bundle"),
     )
-    with _guard(root, trust, metadata):
+    policy = _choose_policy(root, trust, metadata)
+    with _guard(root, policy):
         bundled_fn = None if request.output_fn_path else config.get("output_fn")
         output_fn = load_output_fn(bundled_fn) if bundled_fn else None
         model = _build_described(config, request) if config else None
     # What the caller names is the caller's own, so no policy applies to it.
     if model is None:
+        policy = None
         with tensors_only(root) if root and not trust.trust_user_code else contextlib.nullcontext():
             model = _build_backend_class(request)
     if request.output_fn_path:
@@ -129,6 +133,7 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         output_fn_path=request.output_fn_path or bundled_fn,
         bundle_root=root.resolve() if root is not None else None,
         metadata=metadata,
+        policy=policy,
     )
 
 
@@ -191,13 +196,21 @@ def _open_gate(
     user_code.activate(root, roots)
 
 
-@contextlib.contextmanager
-def _guard(root: Path | None, trust: Trust, metadata: Mapping[str, Any]) -> Iterator[None]:
+def _choose_policy(
+    root: Path | None, trust: Trust, metadata: Mapping[str, Any]
+) -> TargetPolicy | None:
     if trust.trust_user_code or root is None:
+        return None
+    roots = user_code.choose_import_roots(trust.user_code_paths, metadata.get("user_code_paths"))
+    return bundle_policy(root, roots)
+
+
+@contextlib.contextmanager
+def _guard(root: Path | None, policy: TargetPolicy | None) -> Iterator[None]:
+    if policy is None or root is None:
         yield
         return
-    roots = user_code.choose_import_roots(trust.user_code_paths, metadata.get("user_code_paths"))
-    with use_target_policy(bundle_policy(root, roots)), tensors_only(root):
+    with use_target_policy(policy), tensors_only(root):
         yield
 
 

@@ -24,6 +24,7 @@ from espnet3.publication.bundle_loading import (
 )
 from espnet3.publication.downloads import ZOO_DOWNLOADER, fetch_artifacts
 from espnet3.publication.hub import is_hub_tag, is_pinned
+from espnet3.utils.import_utils import TargetPolicy, use_target_policy
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class InferenceSession:
         self.bundle_root = bundle_root
         self.bundle_metadata = dict(bundle_metadata or {})
         self.artifacts = dict(artifacts or {})
+        self._policy: TargetPolicy | None = None
 
     @property
     def primary_input_key(self) -> str:
@@ -192,13 +194,19 @@ class InferenceSession:
     def _call_model(self, arguments: Mapping[str, Any]) -> Any:
         # A back end that never imported torch needs no inference mode.
         torch = sys.modules.get("torch")
-        with torch.inference_mode() if torch is not None else contextlib.nullcontext():
+        mode = torch.inference_mode() if torch is not None else contextlib.nullcontext()
+        with self._guarded(), mode:
             return self.model(**arguments)
+
+    def _guarded(self) -> contextlib.AbstractContextManager[None]:
+        # A back end may import or build something only now: the rules of loading still hold.
+        return contextlib.nullcontext() if self._policy is None else use_target_policy(self._policy)
 
     def _finish(self, data: Any, model_output: Any, idx: Any) -> Any:
         if self.output_fn is None:
             return model_output
-        return self.output_fn(data=data, model_output=model_output, idx=idx)
+        with self._guarded():
+            return self.output_fn(data=data, model_output=model_output, idx=idx)
 
     @classmethod
     def from_config(
@@ -384,4 +392,5 @@ class InferenceSession:
             artifacts=artifacts,
         )
         session.output_fn_path = parts.output_fn_path
+        session._policy = parts.policy
         return session

@@ -32,8 +32,11 @@ def read_yaml(path: Path) -> Any:
         content = yaml.safe_load(text)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"is not plain YAML: {error}", file=path) from error
-    if _count_nodes(content, {}, ()) > MAX_NODES:
+    nodes, height = _measure(content, {}, ())
+    if nodes > MAX_NODES:
         raise ConfigError(f"expands to more than {MAX_NODES} nodes", file=path)
+    if height > MAX_DEPTH:
+        raise ConfigError(f"expands to more than {MAX_DEPTH} levels", file=path)
     return content
 
 
@@ -55,19 +58,28 @@ def _check_events(text: str, path: Path) -> None:
             depth -= 1
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
+        # What a tag makes (bytes, sets, dates) would pass by checks of texts.
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            raise ConfigError(f"has the tag {tag!r}; only plain data is read", file=path)
         if depth > MAX_DEPTH:
             raise ConfigError(f"is nested deeper than {MAX_DEPTH} levels", file=path)
         if aliases > MAX_ALIASES:
             raise ConfigError(f"has more than {MAX_ALIASES} aliases", file=path)
 
 
-def _count_nodes(node: Any, known: dict[int, int], parents: tuple[int, ...]) -> int:
+def _measure(
+    node: Any, known: dict[int, tuple[int, int]], parents: tuple[int, ...]
+) -> tuple[int, int]:
+    """Return the number of nodes and levels, with aliases expanded."""
     if not isinstance(node, Mapping | list):
-        return 1
+        return 1, 0
     if id(node) in parents:
-        return MAX_NODES + 1
+        return MAX_NODES + 1, MAX_DEPTH + 1
     if id(node) not in known:
         children = node.values() if isinstance(node, Mapping) else node
         inner = (*parents, id(node))
-        known[id(node)] = 1 + sum(_count_nodes(child, known, inner) for child in children)
+        sizes = [_measure(child, known, inner) for child in children]
+        height = max((levels for _, levels in sizes), default=0)
+        known[id(node)] = 1 + sum(count for count, _ in sizes), 1 + height
     return known[id(node)]

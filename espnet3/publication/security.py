@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import importlib.util
 import inspect
 import os
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 from espnet3.errors import UntrustedTargetError
 from espnet3.publication.bundle import is_member
-from espnet3.publication.user_code import untrusted_reference
+from espnet3.publication.user_code import is_activated, untrusted_reference
 from espnet3.utils.import_utils import TRUSTED_TARGETS
 
 _ENV_ALLOWED = "ESPNET3_ALLOWED_TARGETS"
@@ -81,10 +82,10 @@ class BundlePolicy:
         """Raise unless importing the module part of ``path`` is harmless."""
         if path in TRUSTED_TARGETS | _user_allowed() or self._has_allowed_module(path):
             return
-        if self._first_party_module(path) is not None:
-            return
         if path.partition(".")[0] in self._code_names:
             raise untrusted_reference(path, key=key, source=str(self._root))
+        if self._first_party_module(path) is not None:
+            return
         raise self._refusal(path, key, "is not on the list of what a bundle may name")
 
     def check_object(self, obj: Any, path: str, *, key: str | None) -> None:
@@ -107,8 +108,10 @@ class BundlePolicy:
         raise self._refusal(path, key, "is not on the list of what a bundle may name")
 
     def _has_allowed_module(self, path: str) -> bool:
-        # Importing modules of these two only defines names, but for those that are programs.
-        if path.startswith(("espnet3.", "torch.nn.")) and "__" not in path:
+        # Importing modules only defines names, but for those that are programs (`__main__`).
+        if "__" in path:
+            return False
+        if path.startswith(("espnet3.", "torch.nn.")):
             return True
         return any(_matches(path, entry) for entry in _user_allowed())
 
@@ -129,7 +132,8 @@ class BundlePolicy:
             name = ".".join(parts[:depth])
             if name in sys.modules:
                 module = sys.modules[name]
-                return module if self._is_first_party(module) else None
+                is_own = self._is_first_party(module) and not _would_import(module, parts[depth])
+                return module if is_own else None
         return None
 
     def _is_first_party(self, module: ModuleType | None) -> bool:
@@ -145,7 +149,8 @@ class BundlePolicy:
         place = Path(file).resolve()
         is_installed = any(place.is_relative_to(folder) for folder in _installed_folders())
         in_packages = {"site-packages", "dist-packages"} & set(place.parts)
-        return not (is_installed or in_packages or is_member(place, self._root))
+        is_bundled = is_member(place, self._root) or is_activated(place)
+        return not (is_installed or in_packages or is_bundled)
 
     def _refusal(self, path: str, key: str | None, reason: str) -> UntrustedTargetError:
         return UntrustedTargetError(
@@ -163,6 +168,13 @@ def bundle_policy(bundle_root: Path, user_code_roots: Sequence[str] = ("src",)) 
 def qualified_name(obj: Any) -> str:
     """Return ``module.qualname`` of a class or function."""
     return f"{obj.__module__}.{obj.__qualname__}"
+
+
+def _would_import(package: ModuleType, name: str) -> bool:
+    """Tell whether ``package.name`` is a module that nobody has imported yet."""
+    full = f"{package.__name__}.{name}"
+    is_package = hasattr(package, "__path__")
+    return is_package and full not in sys.modules and importlib.util.find_spec(full) is not None
 
 
 def _is_genuine(obj: Any, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import re
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,9 @@ from omegaconf.grammar_parser import parse
 from espnet3.errors import UnsafeCheckpointError, UntrustedCodeError
 from espnet3.publication.bundle import is_member
 from espnet3.publication.limited_yaml import read_yaml
-from espnet3.publication.path_rewrite import EXTERNAL, absolute, is_path_key
+from espnet3.publication.path_rewrite import absolute, is_path_key
 from espnet3.publication.yaml_links import expand_references, iter_default_entries, iter_strings
+from espnet3.utils.config_layers import include_folder
 
 SAFE_RESOLVERS = frozenset(
     {"self_name", "oc.select", "oc.decode", "oc.dict.keys", "oc.dict.values"}
@@ -29,7 +31,8 @@ FILE_RESOLVERS = frozenset({"load_line", "load_yaml"})
 
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _YAML_SUFFIXES = frozenset({".yaml", ".yml"})
-_MAX_PATH = 1024
+_SHOWN = 200
+_SYMBOL_KEY = re.compile(r"(^|\.)token_list\[\d+\]$")
 _environment_lock = threading.RLock()
 
 
@@ -59,7 +62,7 @@ class BundleInspector:
         if not isinstance(document, Mapping):
             return
         for name in iter_default_entries(document):
-            self._check_linked(path.parent / name, path, "defaults")
+            self._check_linked(include_folder(path) / name, path, "defaults")
         for key, text in iter_strings(document):
             self._check_interpolations(text, key, path, document)
             self._check_path(text, key, path, document)
@@ -68,16 +71,16 @@ class BundleInspector:
         """Check the resolved ``model`` section, whose values reach constructors.
 
         Raises:
-            UntrustedCodeError: If a value leads out of the bundle.
+            UntrustedCodeError: If a value leads out of the bundle, or construction is put off.
         """
         file = self._root / "conf" / "inference.yaml"
+        for key in _partial_nodes(model, "model"):
+            raise self._refusal("true", key, file, "puts off construction until nobody checks it")
         for key, text in iter_strings(model, "model"):
             if "${" in text:
                 raise self._refusal(text, key, file, "still holds an interpolation")
             if "://" in text:
                 raise self._refusal(text, key, file, "is an address outside of the bundle")
-            if _is_plain_word(text, key):
-                continue
             self._check_path(text, key, file, {}, is_argument=True)
 
     def _check_interpolations(
@@ -93,7 +96,7 @@ class BundleInspector:
                 argument = self._expand(arguments[0].strip("'\" "), document)
                 if "$" in argument:
                     raise self._refusal(text, key, file, "names a file that cannot be checked")
-                self._check_linked(file.parent / argument, file, key)
+                self._check_linked(include_folder(file) / argument, file, key)
             elif name not in SAFE_RESOLVERS or "$" in "".join(arguments):
                 raise self._refusal(text, key, file, f"uses the resolver {name!r}")
 
@@ -113,7 +116,7 @@ class BundleInspector:
         is_argument: bool = False,
     ) -> None:
         # Inside a list of symbols "/" and ".." are symbols.
-        if not text or len(text) > _MAX_PATH or "token_list[" in key or text.startswith(EXTERNAL):
+        if not text or _SYMBOL_KEY.search(key):
             return
         expanded = self._expand(text, document)
         if "${" in expanded or "\0" in expanded:
@@ -121,13 +124,19 @@ class BundleInspector:
         path = absolute(Path(expanded).expanduser(), self._root)
         leaves = expanded.startswith(("/", "~")) or ".." in Path(expanded).parts
         if leaves and not is_member(path, self._root):
-            if is_argument or is_path_key(key.rpartition(".")[2]) or path.exists():
+            if is_argument or is_path_key(key.rpartition(".")[2]) or _exists(path):
                 raise self._refusal(text, key, file, "lies outside of the bundle")
             return
-        if is_argument and not path.exists() and Path(expanded).exists():
+        if is_argument and not _exists(path) and self._is_found_here(expanded, key):
             raise self._refusal(text, key, file, "names a file outside of the bundle")
         if _is_file(path):
             self._check_file(path, text, key, file)
+
+    def _is_found_here(self, text: str, key: str) -> bool:
+        """Tell whether a text that names nothing in the bundle names a file where we work."""
+        # A word such as "speech" may be the name of a folder by accident.
+        is_word = "/" not in text and not is_path_key(key.rpartition(".")[2])
+        return _is_file(Path(text)) if is_word else _exists(Path(text))
 
     def _check_file(self, path: Path, text: str, key: str, file: Path) -> None:
         if not is_member(path, self._root):
@@ -145,7 +154,7 @@ class BundleInspector:
 
     def _refusal(self, text: str, key: str, file: Path, reason: str) -> UntrustedCodeError:
         return UntrustedCodeError(
-            f"{file}: {key} = {text!r} {reason}, and nobody vouched for this bundle\n"
+            f"{file}: {key} = {text[:_SHOWN]!r} {reason}, and nobody vouched for this bundle\n"
             "  read its configs, then allow it with trust_user_code=True"
         )
 
@@ -166,19 +175,28 @@ def _resolver_calls(text: str) -> Iterator[tuple[str, list[str]]]:
         waiting += getattr(node, "children", None) or []
 
 
-def _is_plain_word(text: str, key: str) -> bool:
-    return (
-        "/" not in text
-        and not text.startswith(("~", "."))
-        and not is_path_key(key.rpartition(".")[2])
-    )
+def _partial_nodes(node: Any, key: str) -> Iterator[str]:
+    """Yield the key of every ``_partial_`` that is set in plain containers."""
+    if isinstance(node, Mapping):
+        if node.get("_partial_"):
+            yield f"{key}._partial_"
+        for name, child in node.items():
+            yield from _partial_nodes(child, f"{key}.{name}")
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from _partial_nodes(child, f"{key}[{index}]")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # Too long for a path.
+        return False
 
 
 def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return _exists(path) and path.is_file()
 
 
 def _holds_objects(path: Path) -> bool:
@@ -243,8 +261,11 @@ def tensors_only(root: Path) -> Iterator[None]:
 
 
 def _was_unpickling(error: BaseException | None) -> bool:
-    while error is not None:
+    # An error that was raised again may stand in its own chain.
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
         if isinstance(error, pickle.UnpicklingError):
             return True
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return False

@@ -117,6 +117,11 @@ def activate(bundle_root: Path, roots: Sequence[str]) -> None:
         _bind_package(folder)
 
 
+def is_activated(place: Path) -> bool:
+    """Tell whether a file, links resolved, is bundled code that :func:`activate` opened up."""
+    return any(place.is_relative_to(folder) for folder in _activated)
+
+
 def _forget_colliding_modules(folder: Path) -> None:
     offered = {folder.name, *_module_names(folder)}
     for name in sorted(offered & {name.partition(".")[0] for name in sys.modules}):
@@ -151,7 +156,7 @@ def _locations(module: ModuleType | None) -> list[str]:
 
 def _is_user_code(place: Path) -> bool:
     """Tell whether a file lies in an import root of ours, or in the ``src`` of a recipe."""
-    if any(place.is_relative_to(folder) for folder in _activated):
+    if is_activated(place):
         return True
     package = place if place.is_dir() else place.parent
     recipe = package.parent

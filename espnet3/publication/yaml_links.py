@@ -111,7 +111,8 @@ def reachable_yaml(roots: Iterable[Path], bundle_root: Path) -> set[Path]:
 
 
 def _with_suffix(name: str) -> str:
-    return name if name.endswith(_YAML_SUFFIXES) else f"{name}.yaml"
+    # Composition reads `x.yml` as `x.yml.yaml`; what is checked must be what is read.
+    return name if name.endswith(".yaml") else f"{name}.yaml"
 
 
 def _is_file(path: Path) -> bool:

@@ -35,6 +35,15 @@ def compose(path: PathLike, self_name: str | None = None) -> Layer:
     return _compose(Path(path), self_name, ())
 
 
+def include_folder(path: Path) -> Path:
+    """Return the folder where relative paths inside a YAML file start.
+
+    A link is followed, unless it leads to a Hub cache's store of files without names.
+    """
+    real = path.resolve()
+    return real.parent if real.suffix else path.absolute().parent
+
+
 def _compose(path: Path, self_name: str | None, chain: tuple[Path, ...]) -> Layer:
     here = path.resolve()
     if here in chain:
@@ -48,12 +57,13 @@ def _compose(path: Path, self_name: str | None, chain: tuple[Path, ...]) -> Laye
         )
     entries = content.get("defaults") or []
     content = {key: value for key, value in content.items() if key != "defaults"}
-    content = make_paths_absolute(quote_empty_defaults(content), here.parent)
+    folder = include_folder(path)
+    content = make_paths_absolute(quote_empty_defaults(content), folder)
     content = bind_self_name(content, self_name or path.stem)
     positions = {_plain_path(key): position for key, position in document.positions.items()}
     own = Layer(_mark_overrides(content, "", path), positions)
     result = Layer()
-    for include in _includes(entries, path, here.parent):
+    for include in _includes(entries, path, folder):
         if include is None:
             layer = own
         else:

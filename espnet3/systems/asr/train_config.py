@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.instantiate import to_plain
 from espnet3.utils.types import PathLike
 
@@ -47,6 +48,9 @@ def load_train_config(
         raise MissingConfigError(
             "no such file", key="train_config", value=str(file), hint="run the train stage first"
         )
+    # Bundles are inspected before they are loaded, and there the suffix tells what is YAML.
+    if file is not None and file.suffix not in (".yaml", ".yml"):
+        raise ConfigError("must be a .yaml file", key="train_config", value=str(file))
     content = to_plain(source) if file is None else _read_yaml(file)
     if not isinstance(content.get("model"), Mapping):
         raise MissingConfigError("has no section `model`", key="train_config", file=file)
@@ -79,7 +83,8 @@ def _find_root(content: Mapping[str, Any], file: Path | None, recipe_dir: PathLi
                 return parent
         exp_dir = content.get("exp_dir")
         tail = Path(exp_dir).parts if isinstance(exp_dir, str) else ()
-        if tail and folder.parts[-len(tail) :] == tail:
+        # A bundle that nobody vouches for must not choose a folder above itself.
+        if active_target_policy() is None and tail and folder.parts[-len(tail) :] == tail:
             return Path(*folder.parts[: -len(tail)])
     return Path.cwd()
 

@@ -12,10 +12,8 @@ from omegaconf.errors import UnsupportedValueType
 from espnet3.errors import ConfigError, did_you_mean
 from espnet3.parallel.env_provider import EnvironmentProvider
 from espnet3.utils.config_utils import instantiate_config
-from espnet3.utils.import_utils import trusted_target
 
 
-@trusted_target
 class InferenceProvider(EnvironmentProvider):
     """Build one test set and the model of ``inference.yaml`` when they are asked for.
 

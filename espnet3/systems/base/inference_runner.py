@@ -17,10 +17,9 @@ from espnet3.components.inference.records import (
 from espnet3.errors import InferenceError
 from espnet3.parallel.base_runner import BaseRunner, LocalEnvProvider
 from espnet3.systems.base.inference_progress import observe_samples
-from espnet3.utils.import_utils import import_object, trusted_target
+from espnet3.utils.import_utils import import_object
 
 
-@trusted_target
 class InferenceRunner(BaseRunner):
     """Turn indices of a test set into records: dicts with a sample id and output values.
 

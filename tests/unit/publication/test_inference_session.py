@@ -224,6 +224,8 @@ def test_a_bundle_can_be_moved_and_loaded_from_anywhere(recipe, tmp_path, monkey
 def test_a_bundle_in_a_hub_cache_is_found_through_its_links(recipe, tmp_path):
     cache = tmp_path / "hub" / "models--o--n"
     snapshot = cache / "snapshots" / ("a" * 40)
+    write(recipe.root / "conf" / "settings.yaml", {"key": "speech"})
+    recipe.inference["input_key"] = "${load_yaml:settings.yaml,key}"
     packed = recipe.pack()
     for number, path in enumerate(sorted(p for p in packed.rglob("*") if p.is_file())):
         blob = cache / "blobs" / str(number)
@@ -235,6 +237,7 @@ def test_a_bundle_in_a_hub_cache_is_found_through_its_links(recipe, tmp_path):
     artifacts = {"inference_config": str(snapshot / "conf" / "inference.yaml")}
     session = InferenceSession.from_artifacts(artifacts)
     assert session.bundle_root == snapshot.resolve()
+    assert session.input_key == "speech"
     assert transcript(session)["hyp"] == "two"
 
 

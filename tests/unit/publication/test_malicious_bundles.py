@@ -66,6 +66,28 @@ class TorchReader:
         self.content = torch.load(model_file, weights_only=False)
 
 
+class LateBuilder:
+    """Looks up what it needs when it is called."""
+
+    def __init__(self, device="cpu"):
+        self.device = device
+
+    def __call__(self, speech):
+        return LATE()
+
+
+def late_output(data, model_output, idx):
+    return LATE()
+
+
+def LATE():  # noqa: N802
+    return None
+
+
+def import_late():
+    return import_object("os.system")
+
+
 def load(root: Path, config, **arguments):
     write(root / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
     content = config if isinstance(config, str) else yaml.safe_dump(config)
@@ -107,6 +129,11 @@ def root(tmp_path) -> Path:
         "espnet3.publication.InferenceSession.from_pretrained",
         "espnet3.utils.env_report.subprocess.run",
         "espnet3.__main__.main",
+        "espnet3.systems.base.inference_runner.InferenceRunner",
+        "espnet3.systems.base.inference_provider.InferenceProvider",
+        "espnet3.utils.writer_utils.write_artifact",
+        "espnet3.utils.path_utils.write_text",
+        "espnet3.utils.weights_utils.export_safetensors",
         "egs3.TEMPLATE.asr.run.main",
         f"{BACKENDS}.torch.hub.load",
         f"{BACKENDS}.Path",
@@ -126,19 +153,88 @@ def test_targets_off_the_allow_list_are_refused(root, trace, target):
     assert not trace.exists(), argument
 
 
-@pytest.mark.parametrize("place", ["nested", "list", "partial", "provider", "output_fn"])
+@pytest.mark.parametrize(
+    "place", ["nested", "list", "arguments", "unresolved", "provider", "output_fn"]
+)
 def test_targets_are_refused_wherever_they_stand(root, trace, place):
     evil = {"_target_": "os.system", "command": f"touch {trace}"}
     config = {
         "nested": {"model": {**ECHO, "inner": evil}},
         "list": {"model": {**ECHO, "inner": [{"deep": evil}]}},
-        "partial": {"model": {**ECHO, "inner": {**evil, "_partial_": True}}},
+        "arguments": {"model": {**ECHO, "_recursive_": False, "_args_": [evil]}},
+        "unresolved": {"model": {**ECHO, "inner": {**evil, "_target_": "${name}"}}},
         "provider": {"model": ECHO, "provider": evil},
         "output_fn": {"model": ECHO, "output_fn": "os.system"},
     }[place]
+    config["name"] = "os.system"
     with pytest.raises(UntrustedTargetError, match=r"os\.system"):
         load(root, config)
     assert not trace.exists()
+
+
+def test_construction_cannot_be_put_off_until_nobody_checks(root, trace):
+    write(root / "train.yaml", {"model": {"_target_": "os.system", "command": f"touch {trace}"}})
+    builder = {"_target_": f"{__name__}.TrustedBuilder", "_partial_": True}
+    for model in (builder, {**ECHO, "inner": [builder]}):
+        with pytest.raises(UntrustedCodeError, match="_partial_"):
+            load(root, {"model": model, "input_key": "train_config"})
+
+
+@pytest.mark.parametrize("place", ["model", "output_fn"])
+def test_the_rules_hold_while_the_model_is_called(root, place, monkeypatch):
+    monkeypatch.setitem(globals(), "LATE", import_late)
+    config = {"model": ECHO, "output_fn": f"{__name__}.late_output"}
+    if place == "model":
+        config = {"model": {"_target_": f"{__name__}.LateBuilder"}}
+    session = load(root, config)
+    with pytest.raises(UntrustedTargetError, match=r"os\.system"):
+        session("speech")
+    with pytest.raises(UntrustedTargetError, match=r"os\.system"):
+        session.forward_batch(["speech"])
+    assert import_object("os.system") is os.system
+
+
+def test_modules_of_the_program_that_it_has_not_imported_stay_unimported(
+    root, trace, tmp_path, monkeypatch
+):
+    write(tmp_path / "lib" / "hostpackage" / "__init__.py", "class Own:\n    pass\n")
+    payload = f"import pathlib; pathlib.Path({str(trace)!r}).touch()"
+    write(tmp_path / "lib" / "hostpackage" / "cleanup.py", payload)
+    write(tmp_path / "lib" / "hostpackage" / "__main__.py", payload)
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    import hostpackage
+
+    assert isinstance(load(root, {"model": {"_target_": "hostpackage.Own"}}).model, hostpackage.Own)
+    monkeypatch.setenv("ESPNET3_ALLOWED_TARGETS", "elsewhere.*")
+    for target in ("cleanup", "cleanup.Own", "__main__", "__main__.Own"):
+        with pytest.raises(UntrustedTargetError):
+            load(root, {"model": {"_target_": f"hostpackage.{target}"}})
+    monkeypatch.setenv("ESPNET3_ALLOWED_TARGETS", "hostpackage.*")
+    with pytest.raises(UntrustedTargetError):
+        load(root, {"model": {"_target_": "hostpackage.__main__"}})
+    assert not trace.exists()
+    del sys.modules["hostpackage"]
+
+
+def test_the_code_of_a_trusted_bundle_serves_no_other_bundle(root, tmp_path):
+    trusted = tmp_path / "trusted"
+    code = "class Net:\n    def __init__(self, **options):\n        pass\n"
+    write(trusted / "src" / "custom_code.py", code)
+    load(trusted, {"model": {"_target_": "src.custom_code.Net"}}, trust_user_code=True)
+    load(
+        trusted,
+        {"model": {"_target_": "custom_code.Net"}},
+        trust_user_code=True,
+        enable_user_code=True,
+    )
+    for target in ("src.custom_code.Net", "custom_code.Net"):
+        write(root / "train.yaml", {"model": {"_target_": target}})
+        model = {
+            "_target_": f"{__name__}.TrustedBuilder",
+            "train_config": "${recipe_dir}/train.yaml",
+        }
+        with pytest.raises(UntrustedCodeError, match="custom_code"):
+            load(root, {"recipe_dir": ".", "model": model})
 
 
 def test_nothing_is_imported_to_find_out(root, monkeypatch, tmp_path, trace):
@@ -277,6 +373,8 @@ def test_harmless_resolvers_and_files_of_the_bundle_are_allowed(root):
         "file:///etc/hostname",
         "here.txt",
         "sub/here.txt",
+        "/etc/" + "./" * 3000 + "hostname",
+        "external:///../../secret.txt",
     ],
 )
 def test_arguments_of_the_model_stay_in_the_bundle(root, value, tmp_path, monkeypatch):
@@ -284,8 +382,21 @@ def test_arguments_of_the_model_stay_in_the_bundle(root, value, tmp_path, monkey
     write(tmp_path / "here.txt", "s")
     write(tmp_path / "sub" / "here.txt", "s")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UntrustedCodeError, match="outside of the bundle"):
-        load(root, {"recipe_dir": ".", "model": {**ECHO, "model_file": value}})
+    for arguments in (
+        {"model_file": value},
+        {"other": value},
+        {"_args_": [value]},
+        {"token_list": [{**ECHO, "model_file": value}]},
+    ):
+        with pytest.raises(UntrustedCodeError, match="outside of the bundle"):
+            load(root, {"recipe_dir": ".", "model": {**ECHO, **arguments}})
+
+
+def test_symbols_and_words_are_no_paths(root, tmp_path, monkeypatch):
+    (tmp_path / "speech").mkdir()
+    monkeypatch.chdir(tmp_path)
+    arguments = {"token_list": ["/", "..", "~", "/etc/passwd"], "key": "speech"}
+    assert load(root, {"model": {**ECHO, **arguments}}).model.options == arguments
 
 
 def test_a_link_that_leaves_the_bundle_is_refused(root, tmp_path):
@@ -304,6 +415,73 @@ def test_paths_in_a_packed_training_config_stay_in_the_bundle(root):
         load(root, {"recipe_dir": ".", "model": model})
 
 
+RECOGNIZER = {
+    "_target_": "espnet3.systems.asr.recognizer.SpeechRecognizer",
+    "train_config": "${recipe_dir}/train.yaml",
+    "model_file": "${recipe_dir}/m.pth",
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "place", "training"),
+    [
+        (RECOGNIZER, "train.yaml", {"recipe_dir": "{outside}"}),
+        ({**RECOGNIZER, "train_config": "${recipe_dir}/t.txt"}, "t.txt",
+         {"recipe_dir": "{outside}"}),
+        ({"_target_": RECOGNIZER["_target_"], "_args_": ["t.yaml", "m.pth"]}, "t.yaml",
+         {"recipe_dir": "{outside}"}),
+        (RECOGNIZER, "train.yaml", {"symbols": "external:///../../tokens.txt"}),
+        (RECOGNIZER, "train.yaml", {"symbols": "${recipe_dir}/../tokens.txt"}),
+    ],
+)  # fmt: skip
+def test_a_recogniser_reads_nothing_outside_of_its_bundle(root, tmp_path, model, place, training):
+    write(tmp_path / "tokens.txt", "<blank>\nsecret\n")
+    write(root / "external:" / "x", "")
+    write(root / "m.pth", "")
+    asr = "espnet3.systems.asr.models.ASRModel"
+    content = {
+        "recipe_dir": training.get("recipe_dir", ".").format(outside=tmp_path),
+        "model": {"_target_": asr, "token_list": training.get("symbols", "tokens.txt")},
+    }
+    write(root / place, content)
+    with pytest.raises(
+        (UntrustedCodeError, ConfigError), match=r"outside of the bundle|must be a \.yaml"
+    ):
+        load(root, {"recipe_dir": ".", "model": model})
+
+
+def test_a_training_config_cannot_move_its_root_above_the_bundle(root, tmp_path):
+    from espnet3.systems.asr.train_config import load_train_config
+
+    write(root / "tokens.txt", "<blank>\n")
+    content = {"exp_dir": "conf", "model": {"token_list": "tokens.txt"}}
+    path = write(root / "conf" / "train.yaml", content)
+    expected = {"model": {"token_list": str(root / "tokens.txt")}}
+    assert load_train_config(path) == expected
+    with use_target_policy(bundle_policy(root / "conf")):
+        assert load_train_config(path) == {"model": {"token_list": "tokens.txt"}}
+
+
+def test_relative_files_start_where_they_are_read_from(root, tmp_path):
+    write(tmp_path / "secret.yaml", {"note": "secret"})
+    write(root / "secret.yaml", {"note": "harmless"})
+    model = {**ECHO, "note": "${load_yaml:../secret.yaml,note}"}
+    write(root / "real.yaml", {"model": model})
+    write(root / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
+    link = root / "conf" / "inference.yaml"
+    link.parent.mkdir()
+    link.symlink_to(root / "real.yaml")
+    with pytest.raises(UntrustedCodeError, match="outside of the bundle"):
+        InferenceSession.from_artifacts({"inference_config": str(link)})
+
+
+def test_an_include_is_read_under_the_name_that_was_checked(root):
+    write(root / "conf" / "a.yml", {"note": "fine"})
+    write(root / "conf" / "a.yml.yaml", {"note": "${oc.env:HOME}"})
+    with pytest.raises(UntrustedCodeError, match=r"oc\.env"):
+        load(root, {"defaults": ["a.yml"], "model": ECHO})
+
+
 @pytest.mark.parametrize("value", ["/etc/passwd", "../x.txt", "a/../../x.txt"])
 def test_registered_artifacts_stay_in_the_bundle(root, value, tmp_path):
     write(tmp_path / "x.txt", "x")
@@ -318,6 +496,28 @@ def test_an_inference_config_outside_of_the_bundle_is_refused(root, tmp_path):
     artifacts = {"meta": str(root / "meta.yaml"), "inference_config": str(outside)}
     with pytest.raises(BundleError, match="outside of the bundle"):
         InferenceSession.from_artifacts(artifacts)
+
+
+def test_a_pickle_is_no_safetensors_file(root, trace):
+    write(
+        root / "t.yaml",
+        {"model": {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}},
+    )
+    torch.save({"state_dict": Bomb(str(trace))}, root / "m.safetensors")
+    (root / "n.safetensors").write_bytes(pickle.dumps(Bomb(str(trace))))
+    from espnet3.errors import WeightsError
+    from espnet3.utils.weights_utils import read_state_dict
+
+    for name in ("m.safetensors", "n.safetensors"):
+        with pytest.raises(WeightsError, match="safetensors"):
+            read_state_dict(root / name)
+    assert not trace.exists()
+
+
+def test_an_error_in_its_own_chain_does_not_hang_the_loader(root):
+    model = {**ECHO, "layer": {"_target_": "torch.nn.Linear", "in_features": "x"}}
+    with pytest.raises(TypeError):
+        load(root, {"model": model})
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
@@ -368,6 +568,8 @@ def nested_aliases(levels):
     [
         "model: !!python/object/apply:os.system ['touch trace']",
         "model: !!python/name:os.system",
+        "model: {model_file: !!binary L2V0Yy9wYXNzd2Q=}",
+        "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 999))]),
         nested_aliases(9),
         "a: &a [1]\nb: [" + ", ".join(["*a"] * 1001) + "]",
         "a: " + "[" * 70 + "]" * 70,
@@ -375,7 +577,18 @@ def nested_aliases(levels):
         "model: {unclosed",
         "a: '" + "x" * (11 * 2**20) + "'",
     ],
-    ids=["apply", "name", "expansion", "aliases", "depth", "cycle", "syntax", "size"],
+    ids=[
+        "apply",
+        "name",
+        "bytes",
+        "chain",
+        "expansion",
+        "aliases",
+        "depth",
+        "cycle",
+        "syntax",
+        "size",
+    ],
 )
 def test_yaml_beyond_the_limits_is_refused(root, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
