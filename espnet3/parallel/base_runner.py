@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
+
+from omegaconf import DictConfig
 
 from espnet3.errors import ParallelError
 from espnet3.parallel.parallel import get_parallel_config
@@ -88,7 +90,7 @@ class BaseRunner(ABC):
     def iter_outputs(self, indices: Iterable[Any]) -> Iterator[Any]:
         """Yield what :meth:`__call__` returns, one result at a time."""
         items = self._cut(list(indices))
-        _check_in_process()
+        check_in_process(get_parallel_config())
         return self._run_local(items) if items else iter(())
 
     def _cut(self, items: list[Any]) -> list[Any]:
@@ -107,8 +109,12 @@ class BaseRunner(ABC):
             yield output
 
 
-def _check_in_process() -> None:
-    config = get_parallel_config()
+def check_in_process(config: Mapping[str, Any] | DictConfig | None) -> None:
+    """Raise unless a ``parallel`` block means the process that runs the stage.
+
+    Raises:
+        ParallelError: If it asks for workers.
+    """
     settings = parse_settings(config, ParallelSettings, key="parallel")
     if not settings.is_in_process:
         raise ParallelError(

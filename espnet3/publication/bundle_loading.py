@@ -13,7 +13,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from espnet3.components.inference.backend import build_model, load_output_fn
+from espnet3.components.inference.backend import build_model
+from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import BundleError, InferenceError, MissingConfigError
 from espnet3.publication import bundle, user_code
 from espnet3.publication.security import bundle_policy

@@ -156,10 +156,15 @@ class Selection:
         return is_same or os.path.realpath(entry) == os.path.realpath(own)
 
     def _is_decoding_output(self, entry: Path) -> bool:
-        if _DECODING.match(entry.name):
+        if _DECODING.match(entry.name) or _holds_test_sets(entry):
             return True
         target = self.inference_dir
         return target is not None and os.path.realpath(entry) == os.path.realpath(target)
+
+
+def _holds_test_sets(folder: Path) -> bool:
+    """Tell whether ``infer`` wrote into a folder: it marks each test set."""
+    return any(next(folder.glob(mark), None) for mark in (".infer", "*/.infer"))
 
 
 _NEVER = PathPatterns([*ALWAYS_SKIPPED, *STAGE_REPORTS])

@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from espnet3.components.inference.backend import load_output_fn
-from espnet3.errors import ConfigError, InferenceError, InputKeyError
+from espnet3.components.inference.records import as_names, load_output_fn, select_inputs
+from espnet3.errors import ConfigError, InferenceError
 from espnet3.publication.bundle_loading import (
     ArtifactRequest,
     InputKey,
@@ -183,13 +183,7 @@ class InferenceSession:
         return sample if isinstance(sample, Mapping) else {self.primary_input_key: sample}
 
     def _select(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        keys = [self.input_key] if isinstance(self.input_key, str) else self.input_key
-        for key in keys:
-            if key not in data:
-                raise InputKeyError(
-                    f"the sample has no input {key!r}; it has: {', '.join(map(str, data))}"
-                )
-        return {key: data[key] for key in keys}
+        return select_inputs(data, as_names(self.input_key))
 
     def _call_model(self, arguments: Mapping[str, Any]) -> Any:
         # A back end that never imported torch needs no inference mode.

@@ -22,6 +22,7 @@ from espnet3.publication.limited_yaml import read_yaml
 from espnet3.publication.path_rewrite import absolute, is_path_key
 from espnet3.publication.yaml_links import expand_references, iter_default_entries, iter_strings
 from espnet3.utils.config_layers import include_folder
+from espnet3.utils.path_utils import is_file
 
 SAFE_RESOLVERS = frozenset(
     {"self_name", "oc.select", "oc.decode", "oc.dict.keys", "oc.dict.values"}
@@ -129,14 +130,14 @@ class BundleInspector:
             return
         if is_argument and not _exists(path) and self._is_found_here(expanded, key):
             raise self._refusal(text, key, file, "names a file outside of the bundle")
-        if _is_file(path):
+        if is_file(path):
             self._check_file(path, text, key, file)
 
     def _is_found_here(self, text: str, key: str) -> bool:
         """Tell whether a text that names nothing in the bundle names a file where we work."""
         # A word such as "speech" may be the name of a folder by accident.
         is_word = "/" not in text and not is_path_key(key.rpartition(".")[2])
-        return _is_file(Path(text)) if is_word else _exists(Path(text))
+        return is_file(Path(text)) if is_word else _exists(Path(text))
 
     def _check_file(self, path: Path, text: str, key: str, file: Path) -> None:
         if not is_member(path, self._root):
@@ -193,10 +194,6 @@ def _exists(path: Path) -> bool:
     except OSError:
         # Too long for a path.
         return False
-
-
-def _is_file(path: Path) -> bool:
-    return _exists(path) and path.is_file()
 
 
 def _holds_objects(path: Path) -> bool:

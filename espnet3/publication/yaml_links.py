@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.publication.limited_yaml import read_mapping
+from espnet3.utils.path_utils import is_file
 
 _PLAIN_REFERENCE = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _FILE_RESOLVER = re.compile(
@@ -87,7 +88,7 @@ def linked_files(document: Mapping[str, Any], folder: Path, bundle_root: Path) -
         if text.endswith(_YAML_SUFFIXES):
             names.append(text)
     found = (folder / expand_references(name, scope) for name in names)
-    return {path.resolve() for path in found if _is_file(path)}
+    return {path.resolve() for path in found if is_file(path)}
 
 
 def reachable_yaml(roots: Iterable[Path], bundle_root: Path) -> set[Path]:
@@ -113,10 +114,3 @@ def reachable_yaml(roots: Iterable[Path], bundle_root: Path) -> set[Path]:
 def _with_suffix(name: str) -> str:
     # Composition reads `x.yml` as `x.yml.yaml`; what is checked must be what is read.
     return name if name.endswith(".yaml") else f"{name}.yaml"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

@@ -83,6 +83,14 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
         shutil.rmtree(retired, ignore_errors=True)
 
 
+def is_file(path: PathLike) -> bool:
+    """Tell whether a text names an existing file; one that is too long for a path does not."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def is_inside(path: PathLike, root: PathLike) -> bool:
     """Tell whether ``path``, links resolved, lies in ``root`` or is ``root`` itself."""
     return Path(path).resolve().is_relative_to(Path(root).resolve())

@@ -21,12 +21,19 @@ def get_class_path(obj: Any) -> str:
 
 
 def read_scp(path: PathLike) -> Generator[tuple[UttId, str], None, None]:
-    """Yield ``(id, value)`` of every line that is not blank; a lone id has the value ``""``."""
-    with Path(path).open(encoding="utf-8") as stream:
-        for line in stream:
-            parts = line.split(maxsplit=1)
-            if parts:
-                yield parts[0], parts[1].rstrip() if len(parts) > 1 else ""
+    """Yield ``(id, value)`` of every line that is not blank; a lone id has the value ``""``.
+
+    Raises:
+        ScpError: If the file is not UTF-8.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as stream:
+            for line in stream:
+                parts = line.split(maxsplit=1)
+                if parts:
+                    yield parts[0], parts[1].rstrip() if len(parts) > 1 else ""
+    except UnicodeDecodeError as error:
+        raise ScpError(f"{path} is not UTF-8 text ({error})\n  write it again") from error
 
 
 def write_scp(path: PathLike, rows: Iterable[tuple[UttId, str]]) -> None:

@@ -18,6 +18,7 @@ from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import ConfigError, InferenceError, MissingConfigError
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.import_utils import import_object
+from espnet3.utils.path_utils import is_file
 
 logger = logging.getLogger(__name__)
 
@@ -140,23 +141,15 @@ def _locate(node: Any, root: Path) -> Any:
     if isinstance(node, str) and not Path(node).is_absolute():
         for path in (root / node, Path.cwd() / node):
             # A word such as "src" may be the name of a folder by accident.
-            if _is_file(path) or ("/" in node and path.is_dir()):
+            if is_file(path) or ("/" in node and path.is_dir()):
                 return str(path)
     return node
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        # Too long for a path: an ordinary text.
-        return False
 
 
 def _make_file_attributes_absolute(model: Any) -> None:
     """Keep files that the model opens later reachable from any working directory."""
     for name, value in list(vars(model).items()) if hasattr(model, "__dict__") else []:
-        if isinstance(value, str | Path) and _is_file(Path(value)):
+        if isinstance(value, str | Path) and is_file(Path(value)):
             setattr(model, name, type(value)(Path(value).absolute()))
 
 

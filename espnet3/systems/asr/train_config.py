@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.instantiate import to_plain
+from espnet3.utils.path_utils import is_file
 from espnet3.utils.types import PathLike
 
 logger = logging.getLogger(__name__)
@@ -109,19 +110,11 @@ def _anchor(node: Any, root: Path, key: str, file: Path | None) -> Any:
             value=node,
             hint="give the training.yaml that the train stage wrote into exp_dir",
         )
-    if not Path(value).is_absolute() and _is_file(root / value):
+    if not Path(value).is_absolute() and is_file(root / value):
         value = str(root / value)
     if key == "tokenizer.save_path":
         value = str(root / value)
-    if key.endswith(".stats_file") and not _is_file(Path(value)):
+    if key.endswith(".stats_file") and not is_file(Path(value)):
         logger.info("%s: %s does not exist; the weights hold the statistics", key, value)
         return None
     return value
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        # Too long for a path: an ordinary text.
-        return False

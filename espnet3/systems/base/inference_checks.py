@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import MissingConfigError
+from espnet3.parallel.base_runner import check_in_process
+from espnet3.parallel.parallel import get_parallel_config
+from espnet3.utils.config_merge import walk
 from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.import_utils import import_object
 
@@ -23,29 +26,25 @@ def check_before_building(config: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: If a function cannot be imported or called as it will be.
+        ParallelError: If the registered parallel configuration asks for workers.
         MissingConfigError: If a file under ``model`` does not exist.
     """
+    check_in_process(get_parallel_config())
     if config.get("output_fn"):
         load_output_fn(config["output_fn"])
     for key, target in iter_targets(config.get("output_artifacts"), "output_artifacts"):
         import_object(target, key=key)
     roots = (Path(), Path(str(config.get("recipe_dir") or ".")))
-    for key, text in _iter_texts(config.get("model"), "model"):
-        is_path = "/" in text and Path(text).suffix in _FILE_SUFFIXES and "\n" not in text
+    for key, text in walk(config.get("model"), "model"):
+        is_path = (
+            isinstance(text, str)
+            and "/" in text
+            and Path(text).suffix in _FILE_SUFFIXES
+            and "\n" not in text
+        )
         if is_path and not any((root / text).exists() for root in roots):
             raise MissingConfigError(
                 f"{text}: no such file",
                 key=key,
                 hint="run the stage that makes it (`train` for weights), or correct the path",
             )
-
-
-def _iter_texts(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, str):
-        yield key, node
-    elif isinstance(node, Mapping):
-        for name, child in node.items():
-            yield from _iter_texts(child, f"{key}.{name}")
-    elif isinstance(node, list):
-        for index, child in enumerate(node):
-            yield from _iter_texts(child, f"{key}[{index}]")

@@ -12,6 +12,7 @@ import yaml
 import espnet3
 from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.fingerprint import fingerprint, fingerprint_file
+from espnet3.utils.path_utils import is_file
 
 _VOLATILE = {"parallel", "device", "device_index", "local_rank"}
 _YAML_SUFFIXES = {".yaml", ".yml"}
@@ -54,7 +55,7 @@ def iter_files(node: Any, recipe_dir: Path) -> Iterator[Path]:
             yield from iter_files(child, recipe_dir)
     elif isinstance(node, str) and node:
         for path in (Path(node), recipe_dir / node):
-            if _is_file(path):
+            if is_file(path):
                 yield path
                 return
 
@@ -95,7 +96,7 @@ def _find_source(dotted: str) -> Path | None:
             spec = importlib.util.find_spec(".".join(parts[:cut]))
         except (ModuleNotFoundError, ValueError):
             continue
-        if spec is not None and spec.origin is not None and _is_file(Path(spec.origin)):
+        if spec is not None and spec.origin is not None and is_file(Path(spec.origin)):
             return Path(spec.origin)
     return None
 
@@ -108,11 +109,3 @@ def _tree_digest(folders: Sequence[Path]) -> str:
             for path in sorted(folder.rglob("*.py"))
         ]
     )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        # Too long for a path, or not a path at all: an ordinary text.
-        return False

@@ -161,7 +161,12 @@ def _refuse_incomplete(coverage: Mapping[str, Mapping[str, Any]]) -> None:
 def _read_earlier(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        content = error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no scores to merge with\n  remove it, or set `merge: false`")
     return content
 
 

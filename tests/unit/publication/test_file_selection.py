@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet3.publication.file_selection import PathPatterns, Selection
+from espnet3.systems.base.inference_writer import STATE_DIR
 from tests.unit.publication.conftest import write
 
 
@@ -62,6 +63,17 @@ def test_only_the_bundle_folder_itself_is_skipped(tmp_path):
         write(source / name, "x")
     selection = Selection(exclude=PathPatterns([]), bundle_dir=source / "model_pack")
     assert names(selection, source) == {"top/inner/model_pack/b", "top/d"}
+
+
+def test_every_inference_folder_of_an_experiment_is_left_out(tmp_path):
+    source = tmp_path / "source"
+    for folder in ("inference_old/clean", "clean"):
+        write(source / folder / STATE_DIR / "done.json", "{}")
+        write(source / folder / "hyp.scp", "a x")
+    write(source / "inference_old" / "metrics.json", "{}")
+    write(source / "plots" / "loss.svg", "x")
+    selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "o")
+    assert names(selection, source, is_experiment=True) == {"top/plots/loss.svg"}
 
 
 def test_decoding_output_is_left_out_of_experiments_only(tmp_path):

@@ -53,6 +53,12 @@ def test_joined_text_is_one_line(text):
     assert len(join_lines(text).splitlines()) <= 1
 
 
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "hyp.scp").write_bytes("a größe\n".encode("latin-1"))
+    with pytest.raises(ScpError, match=r"hyp\.scp is not UTF-8"):
+        list(read_scp(tmp_path / "hyp.scp"))
+
+
 def test_a_run_of_line_breaks_becomes_one_space():
     assert join_lines("a\r\n\u2028b\x85c") == "a b c"
     assert format_line("id", "") == "id \n"

@@ -264,10 +264,13 @@ def test_the_configured_parallel_block_is_registered_and_the_previous_one_restor
     assert get_parallel_config().env == "slurm"
 
 
-def test_workers_are_refused_before_the_model_is_loaded(run):
+def test_workers_are_refused_before_anything_is_built_or_discarded(run):
+    out = run()
+    toy.builds.clear()
     with pytest.raises(RuntimeError, match="n_workers: 1"):
-        run(parallel={"env": "local", "n_workers": 2})
-    assert toy.builds["model"] == 0
+        run(parallel={"env": "local", "n_workers": 2}, batch_size=2)
+    assert not toy.builds
+    assert (out / "clean" / ".infer" / "done.json").exists()
 
 
 def test_the_callers_config_is_unchanged(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet3.systems.base.inference_writer import InferenceWriter, safe_file_name
@@ -38,6 +38,7 @@ def test_other_ids_become_names_that_stay_in_the_folder(name):
     assert "%" in safe
 
 
+@settings(max_examples=30)
 @given(names=ids)
 def test_different_ids_never_share_a_file(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("out") / "clean"

@@ -155,6 +155,14 @@ def test_merge_keeps_scores_of_other_metrics(inference_dir):
     assert list(run(inference_dir, entry(CER))) == [CER]
 
 
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_scores_that_cannot_be_merged_are_named(inference_dir, text):
+    (inference_dir / "metrics.json").write_text(text)
+    with pytest.raises(ValueError, match=r"metrics\.json.*\n.*merge: false"):
+        run(inference_dir, entry(WER), merge=True)
+    assert (inference_dir / "metrics.json").read_text() == text
+
+
 def test_the_callers_config_is_unchanged(inference_dir):
     config = OmegaConf.create({"inference_dir": str(inference_dir), "metrics": [entry(WER)]})
     before = config.copy()
