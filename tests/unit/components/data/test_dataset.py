@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 
 import numpy as np
@@ -238,15 +237,13 @@ def test_wrapper_of_one_data_set():
     )
 
 
-def test_local_classes_unpickle_in_a_spawned_process(tmp_path):
+def test_wrappers_carry_the_local_modules_of_their_members(tmp_path):
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "__init__.py").write_text(
         "class Dataset(list):\n    def __init__(self):\n        super().__init__([{'x': 41}])\n"
     )
     member = instantiate_dataset_reference({}, recipe_dir=tmp_path)
-    data = combine(member)
-    assert pickle.loads(pickle.dumps(data))[0] == {"x": 41}
-    loader = torch.utils.data.DataLoader(
-        data, num_workers=1, multiprocessing_context=multiprocessing.get_context("spawn")
-    )
-    assert next(iter(loader))["x"].item() == 41
+    for data in (combine(member), DatasetWithTransform(member, None, None)):
+        pickled = pickle.dumps(data)
+        assert b"_LocalModules" in pickled
+        assert pickle.loads(pickled)[0] == {"x": 41}

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib
+import pickle
+import subprocess
 import sys
 
 import pytest
@@ -139,3 +142,28 @@ def test_an_untrusting_policy_is_asked_before_anything_is_imported(recipe):
             load_dataset_module(recipe_dir=recipe)
         with pytest.raises(PermissionError):
             load_dataset_module(data_src="no_such/asr")
+
+
+CARRIER = """
+from espnet3.components.data.dataset_module import CarriesLocalModules
+
+class Carrier(CarriesLocalModules):
+    def __init__(self, dataset):
+        self.dataset = dataset
+"""
+
+
+def test_local_classes_unpickle_in_a_process_that_never_saw_them(recipe, tmp_path, monkeypatch):
+    (tmp_path / "carrier_module.py").write_text(CARRIER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    carrier = importlib.import_module("carrier_module").Carrier
+    dataset = instantiate_dataset_reference({"data_src_args": {"split": "s"}}, recipe_dir=recipe)
+    (tmp_path / "pickled").write_bytes(pickle.dumps(carrier(dataset)))
+    code = (
+        f"import pickle, sys; sys.path[:0] = {sys.path!r};"
+        f" data = pickle.load(open({str(tmp_path / 'pickled')!r}, 'rb')).dataset;"
+        " print(data[7], data.split, type(data).__module__, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    module = type(dataset).__module__
+    assert done.stdout.strip() == f"{{'a': 7}} s {module} False"
