@@ -26,6 +26,12 @@ _SCHEMES = ("https", "http", "file")
 _INTERRUPTIONS = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 
+class DownloadError(DataError, urllib.error.URLError):
+    """A file cannot be downloaded."""
+
+    __str__ = Exception.__str__
+
+
 def setup_logger(
     name: str, log_dir: PathLike | None = None, level: int = logging.INFO
 ) -> logging.Logger:
@@ -105,7 +111,7 @@ def download_url(
 
     Raises:
         ConfigError: If the scheme of ``url`` is another one.
-        urllib.error.URLError: If the server cannot be reached or refuses.
+        DownloadError: If the server cannot be reached or refuses.
         DataError: If the file is not the expected one; it is removed.
     """
     log, target = logger or _logger, Path(dst_path)
@@ -153,7 +159,7 @@ def _fetch(
         except _INTERRUPTIONS as error:
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if refused or attempt == retries:
-                raise
+                raise DownloadError(f"{url} cannot be downloaded: {error}") from error
             log.warning("interrupted: %s; going on in %d s", error, 2**attempt)
             time.sleep(2**attempt)
 
@@ -240,6 +246,7 @@ def _add_handler(logger: logging.Logger, handler: logging.Handler) -> None:
 
 __all__ = [
     "ArchiveError",
+    "DownloadError",
     "DownloadProgress",
     "download_url",
     "extract_archive",

@@ -6,6 +6,7 @@ Formats are those of libsndfile: WAV, FLAC, Ogg, MP3, PCM SPHERE (AN4) and more.
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from espnet3.errors import DataError
 from espnet3.utils.types import Hz, PathLike
+
+_CUT_SHORT = re.compile(r"^data : (?P<promised>\d+) \(should be (?P<found>\d+)\)", re.MULTILINE)
+_UNKNOWN_LENGTH = 0x7FFF0000
 
 
 class AudioError(DataError, RuntimeError):
@@ -49,15 +53,18 @@ def load(
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        AudioError: If it is not readable as audio, or lacks the range or the channel.
+        AudioError: If it is not readable as audio, cut short, or lacks the channel.
     """
     import soundfile
 
     name = _name(path_or_bytes)
     try:
-        samples, rate = soundfile.read(
-            _open(path_or_bytes), start=start or 0, stop=stop, dtype="float32", always_2d=True
-        )
+        with soundfile.SoundFile(_open(path_or_bytes)) as stream:
+            _check_complete(stream.extra_info, name)
+            first, last, _ = slice(start, stop).indices(stream.frames)
+            stream.seek(first)
+            samples = stream.read(max(last - first, 0), dtype="float32", always_2d=True)
+            rate = stream.samplerate
     except (soundfile.LibsndfileError, ValueError) as error:
         raise AudioError(f"{name}: cannot be read as audio: {error}") from error
     samples = _pick_channel(samples, channel, name)
@@ -73,14 +80,16 @@ def info(path_or_bytes: PathLike | bytes) -> AudioInfo:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        AudioError: If it is not readable as audio.
+        AudioError: If it is not readable as audio, or cut short.
     """
     import soundfile
 
+    name = _name(path_or_bytes)
     try:
-        header = soundfile.info(_open(path_or_bytes))
+        header = soundfile.info(_open(path_or_bytes), verbose=True)
     except (soundfile.LibsndfileError, ValueError) as error:
-        raise AudioError(f"{_name(path_or_bytes)}: cannot be read as audio: {error}") from error
+        raise AudioError(f"{name}: cannot be read as audio: {error}") from error
+    _check_complete(header.extra_info, name)
     return AudioInfo(int(header.frames), int(header.samplerate), int(header.channels))
 
 
@@ -98,6 +107,16 @@ def write(path: PathLike, samples: np.ndarray, sample_rate: Hz) -> None:
 
     with atomic_path(path) as temporary:
         soundfile.write(temporary, samples, sample_rate, subtype="PCM_16")
+
+
+def _check_complete(header_log: str, name: str) -> None:
+    """Refuse a WAV file with less audio than it promises, which libsndfile reads as shorter."""
+    match = _CUT_SHORT.search(header_log)
+    # Programs that write to a pipe promise some huge number, because they cannot know better.
+    if match is not None and int(match["promised"]) < _UNKNOWN_LENGTH:
+        raise AudioError(
+            f"{name}: is cut short, it has {match['found']} of {match['promised']} bytes of audio"
+        )
 
 
 def _open(path_or_bytes: PathLike | bytes) -> Any:

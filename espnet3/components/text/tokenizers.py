@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from espnet3.errors import ConfigError, MissingConfigError, did_you_mean
+from espnet3.errors import ConfigError, DataError, MissingConfigError, did_you_mean
 from espnet3.utils.import_utils import trusted_target
 
 TOKEN_TYPES = ("bpe", "char", "word")
+
+
+class TokenizerModelError(DataError, RuntimeError):
+    """A SentencePiece model cannot be read."""
 
 
 class Tokenizer(Protocol):
@@ -57,6 +61,7 @@ class SentencepiecesTokenizer:
 
         Raises:
             FileNotFoundError: If the model file does not exist.
+            TokenizerModelError: If it is damaged.
         """
         pieces: list[str] = self._load().encode(line, out_type=str, **self.encode_kwargs)
         return pieces
@@ -74,7 +79,13 @@ class SentencepiecesTokenizer:
                 )
             import sentencepiece
 
-            self._processor = sentencepiece.SentencePieceProcessor(model_file=self.model)
+            try:
+                self._processor = sentencepiece.SentencePieceProcessor(model_file=self.model)
+            except RuntimeError as error:
+                raise TokenizerModelError(
+                    f"{self.model} is not a SentencePiece model\n"
+                    "  remove it and run train_tokenizer again"
+                ) from error
         return self._processor
 
 

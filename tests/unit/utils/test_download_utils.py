@@ -13,6 +13,7 @@ import pytest
 from espnet3.errors import ConfigError, DataError
 from espnet3.utils import download_utils
 from espnet3.utils.download_utils import (
+    DownloadError,
     DownloadProgress,
     download_url,
     extract_targz,
@@ -143,7 +144,7 @@ def test_an_unexpected_file_is_removed_and_the_old_one_kept(url, tmp_path, check
 
 def test_a_refusal_is_raised_at_once(server, url, tmp_path):
     server.status = 404
-    with pytest.raises(urllib.error.HTTPError):
+    with pytest.raises(DownloadError, match=r"http://.* cannot be downloaded: .*404"):
         download_url(url, tmp_path / "f")
     assert len(server.requests) == 1
     assert not (tmp_path / "f").exists()
@@ -151,7 +152,7 @@ def test_a_refusal_is_raised_at_once(server, url, tmp_path):
 
 def test_a_server_error_is_tried_again(server, url, tmp_path):
     server.status = 503
-    with pytest.raises(urllib.error.HTTPError):
+    with pytest.raises(urllib.error.URLError, match="503"):
         download_url(url, tmp_path / "f", retries=2)
     assert len(server.requests) == 3
 

@@ -14,7 +14,7 @@ from espnet3.components.data.corpus_record import CorpusRecord
 from espnet3.components.data.dataset_builder import DatasetBuilder
 from espnet3.components.data.manifest import ManifestRow, write_manifest
 from espnet3.errors import DataError, MissingConfigError
-from espnet3.utils.download_utils import download_url
+from espnet3.utils.download_utils import DownloadError, download_url
 from espnet3.utils.path_utils import atomic_directory
 from espnet3.utils.progress import progress_bar
 from espnet3.utils.settings import parse_settings
@@ -78,6 +78,7 @@ class FsddBuilder(DatasetBuilder):
 
         Raises:
             MissingConfigError: If ``archive_path`` names a file that does not exist.
+            DownloadError: If the server cannot be reached.
         """
         settings = _parse(kwargs)
         if settings.archive_path is not None:
@@ -87,7 +88,14 @@ class FsddBuilder(DatasetBuilder):
                 value=str(settings.archive_path),
                 hint="give the path of the archive, or null to download it",
             )
-        download_url(load_corpus_settings().url, settings.archive, logger=logger)
+        try:
+            download_url(load_corpus_settings().url, settings.archive, logger=logger)
+        except DownloadError as error:
+            error.add_note(
+                f"  get the file in another way and store it as {settings.archive}, or name it with"
+                " --set training.create_dataset.archive_path=<file>"
+            )
+            raise
 
     def is_built(self, **kwargs: Any) -> bool:
         """Tell whether the manifests exist and were made with these arguments."""

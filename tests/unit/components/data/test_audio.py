@@ -53,6 +53,27 @@ def test_unreadable_files_are_named(tmp_path):
             read(tmp_path / "none.wav")
 
 
+def test_files_that_are_cut_short_are_refused(tmp_path):
+    for name in ("a.wav", "a.flac"):
+        path = tmp_path / name
+        audio.write(path, np.random.default_rng(0).normal(size=8000) / 9, 16000)
+        path.write_bytes(path.read_bytes()[:5000])
+        with pytest.raises(ValueError, match=rf"{name}: (is cut short|cannot be read)"):
+            audio.load(path)
+    for content in (tmp_path / "a.wav", (tmp_path / "a.wav").read_bytes()):
+        with pytest.raises(ValueError, match="cut short, it has 4956 of 16000 bytes"):
+            audio.info(content)
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF - 36])
+def test_a_file_from_a_pipe_does_not_know_its_length(wav, length):
+    content = wav.read_bytes()
+    place = content.index(b"data") + 4
+    piped = content[:place] + length.to_bytes(4, "little") + content[place + 4 :]
+    assert audio.info(piped).num_samples == audio.info(wav).num_samples
+    assert len(audio.load(piped)[0]) == len(audio.load(wav)[0])
+
+
 def test_sphere_files_of_an4_are_read(shared_data):
     with tarfile.open(shared_data / "mini_an4.tar.gz") as archive:
         member = next(m for m in archive if m.name.endswith(".sph"))

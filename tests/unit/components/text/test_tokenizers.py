@@ -91,3 +91,9 @@ def test_build_tokenizer_refuses_what_it_cannot_build():
 def test_bundles_may_name_the_text_objects():
     assert "espnet3.components.text.tokenizers.SentencepiecesTokenizer" in TRUSTED_TARGETS
     assert "espnet3.components.text.token_id_converter.TokenIDConverter" in TRUSTED_TARGETS
+
+
+def test_a_damaged_model_is_named(tmp_path):
+    (tmp_path / "bpe.model").write_text("junk")
+    with pytest.raises(ValueError, match=r"bpe\.model is not a SentencePiece model.*\n.*again"):
+        build_tokenizer("bpe", bpemodel=tmp_path / "bpe.model").text2tokens("a")

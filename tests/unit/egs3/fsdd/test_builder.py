@@ -170,6 +170,18 @@ def test_download_puts_the_archive_where_build_reads_it(
     assert builder.is_built(**args)
 
 
+def test_a_failed_download_says_how_to_give_a_local_archive(
+    args: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = (tmp_path / "gone.tar.gz").as_uri()
+    settings = dataclasses.replace(SETTINGS, url=url)
+    monkeypatch.setattr(builder_module, "load_corpus_settings", lambda: settings)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(OSError, match=r"gone\.tar\.gz cannot be downloaded") as caught:
+        DatasetBuilder().prepare_source(**{**args, "archive_path": None})
+    assert "create_dataset.archive_path=<file>" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
