@@ -19,6 +19,7 @@ ALWAYS_SKIPPED = (
     ".pixi",
     ".ipynb_checkpoints",
     ".DS_Store",
+    ".*.lock",
     ".env*",
     ".netrc",
     "*.pem",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from espnet3.errors import WeightsError
+from espnet3.errors import BundleError, WeightsError
 from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.yaml_links import iter_strings
 from espnet3.utils.path_utils import atomic_path
@@ -100,7 +100,10 @@ def _default_place(inputs: PackInputs, path: Path) -> str:
 def export_weights(weights: Sequence[WeightSource], bundle: Path) -> dict[Path, PackedWeight]:
     """Write the weights of checkpoints into a bundle, without training state and pickled objects.
 
-    A file that cannot be read as a checkpoint is copied as it is, with a warning.
+    A file that is no checkpoint is copied as it is, with a warning.
+
+    Raises:
+        BundleError: If a checkpoint is damaged.
     """
     return {weight.source: _export(weight, bundle) for weight in weights}
 
@@ -113,6 +116,12 @@ def _export(weight: WeightSource, bundle: Path) -> PackedWeight:
         if weight.source.suffix == ".ckpt":
             state = fit_prefix(state)
     except WeightsError as error:
+        with weight.source.open("rb") as stream:
+            is_archive = stream.read(2) == b"PK"
+        if is_archive:
+            raise BundleError(
+                f"{error}\n  train again, or name another checkpoint in inference_config.model"
+            ) from error
         logger.warning("%s is packed as it is: %s", weight.source, error)
         return _copy(weight, bundle, {"format": "unknown", "tensor_only": False})
     destination = PurePosixPath(weight.destination)

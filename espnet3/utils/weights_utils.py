@@ -103,7 +103,9 @@ def read_checkpoint(path: PathLike) -> Any:
             ) from error
         raise WeightsError(f"{path} is damaged or not a weight file") from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise WeightsError(f"{path} is damaged or not a weight file: {error}") from error
+        # Torch adds a paragraph of guesses.
+        reason = str(error).partition(". ")[0]
+        raise WeightsError(f"{path} is damaged or not a weight file: {reason}") from error
 
 
 def tensors_of(content: Any) -> dict[str, Tensor]:

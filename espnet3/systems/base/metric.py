@@ -86,7 +86,7 @@ def _build(entry: MetricSettings, index: int) -> _Entry:
     path = get_class_path(metric)
     if not isinstance(metric, BaseMetric):
         raise TypeError(f"{key}.metric: {path} is not a valid BaseMetric instance")
-    logger.info("Metric: %s %s", path, {k: v for k, v in entry.metric.items() if k != "_target_"})
+    logger.info("Metric: %s %s", path, {k: v for k, v in entry.metric.items() if k[0] != "_"})
     inputs: Sequence[str] | Mapping[str, str] | None = entry.inputs
     if inputs is None:
         if not (hasattr(metric, "ref_key") and hasattr(metric, "hyp_key")):

@@ -50,7 +50,15 @@ def names(selection, folder, **options):
 
 def test_private_files_and_caches_are_never_taken(tmp_path):
     source = tmp_path / "source"
-    private = [".env", ".env.local", ".git/config", "__pycache__/a.pyc", "key.pem", "ok.py"]
+    private = [
+        ".env",
+        ".env.local",
+        ".git/config",
+        ".train.lock",
+        "__pycache__/a.pyc",
+        "key.pem",
+        "ok.py",
+    ]
     for name in [*private, "train.run.json", "train1.training_config.yaml"]:
         write(source / name, "x")
     selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "out")

@@ -119,6 +119,16 @@ def test_a_file_that_is_no_checkpoint_is_packed_as_it_is(recipe, caplog):
     assert "packed as it is" in caplog.text
 
 
+def test_a_damaged_checkpoint_is_refused_and_the_old_bundle_stays(recipe):
+    out = recipe.pack()
+    path = recipe.exp_dir / "valid.loss.ave.pth"
+    path.write_bytes(path.read_bytes()[:200])
+    before = (out / "manifest.json").read_text()
+    with pytest.raises(BundleError, match=r"ave\.pth is damaged.*\n.*inference_config\.model"):
+        recipe.pack()
+    assert (out / "manifest.json").read_text() == before
+
+
 def test_a_pickle_checkpoint_is_packed_when_it_is_asked_for(recipe):
     recipe.pack_model["extra"] = [str(recipe.exp_dir / "last.ckpt")]
     out = recipe.pack()
