@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,18 +15,36 @@ RUNNING_STAGE_VARIABLE = "ESPNET3_RUNNING_STAGE"
 """Names the running stage to the processes that a multi-device launcher starts for it."""
 
 
+# Set in this process by Lightning when it starts the other ranks.
+_LAUNCHER_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+
+
 @contextlib.contextmanager
 def published_stage(stage: str) -> Iterator[None]:
-    """Tell processes that are started inside the block which stage they belong to."""
-    before = os.environ.get(RUNNING_STAGE_VARIABLE)
+    """Tell processes that are started inside the block which stage they belong to.
+
+    They end with that stage. So afterwards this process forgets them, and a later stage may start
+    ranks of its own.
+    """
+    names = (RUNNING_STAGE_VARIABLE, *_LAUNCHER_VARIABLES)
+    before = {name: os.environ.get(name) for name in names}
     os.environ[RUNNING_STAGE_VARIABLE] = stage
     try:
         yield
+        if before["LOCAL_RANK"] is None and "LOCAL_RANK" in os.environ:
+            _leave_process_group()
     finally:
-        if before is None:
-            os.environ.pop(RUNNING_STAGE_VARIABLE, None)
-        else:
-            os.environ[RUNNING_STAGE_VARIABLE] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _leave_process_group() -> None:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def runs_on_this_rank(system: Any, stage: str, log: logging.Logger) -> bool:

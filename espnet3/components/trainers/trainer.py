@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import (
     Callback,
     Checkpoint,
@@ -23,8 +24,10 @@ from espnet3.components.callbacks.last_checkpoint import LastCheckpoint
 from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.callbacks.time_limit import TimeLimit
 from espnet3.components.modeling.initialize import initialize
+from espnet3.components.trainers.checkpoint_io import AtomicCheckpointIO
 from espnet3.components.trainers.quiet import quiet_lightning
 from espnet3.components.trainers.settings import TrainerSettings
+from espnet3.components.trainers.world_size import check_world_size
 from espnet3.errors import ConfigError, SettingError
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.settings import parse_settings
@@ -86,7 +89,11 @@ class ESPnet3LightningTrainer:
         """The Lightning trainer, made on first use."""
         if self._trainer is None:
             with quiet_lightning():
-                self._trainer = lightning.Trainer(**self._arguments())
+                trainer = lightning.Trainer(**self._arguments())
+            check_world_size(trainer)
+            if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+                trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+            self._trainer = trainer
         return self._trainer
 
     def fit(self, *args: Any, **kwargs: Any) -> None:

@@ -225,3 +225,10 @@ def test_keep_last_keeps_the_newest(tmp_path):
     found = {path.name for path in tmp_path.glob("step*.ckpt")}
     assert found == {"step6.ckpt", "step8.ckpt"}
     assert any(isinstance(c, LastCheckpoint) for c in make_trainer(tmp_path).trainer.callbacks)
+
+
+def test_checkpoints_inside_an_epoch_follow_optimizer_steps(tmp_path):
+    section = {"save_every_n_steps": 1, "keep_last": 9, "accumulate_grad_batches": 2}
+    make_trainer(tmp_path, max_epochs=2, **section).fit()
+    found = {path.name for path in tmp_path.glob("step*.ckpt")}
+    assert found == {"step1.ckpt", "step2.ckpt"}
