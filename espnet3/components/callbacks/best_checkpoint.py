@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from espnet3.errors import ConfigError, did_you_mean
 from espnet3.utils.types import PathLike
+
+logger = logging.getLogger(__name__)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -51,3 +55,15 @@ class BestCheckpoint(ModelCheckpoint):
                 hint=hint,
             )
         super().on_validation_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the list of best files without those that are gone.
+
+        A run may be killed after a better file took the place of one, but before the list of
+        files was saved; and users delete files.
+        """
+        super().load_state_dict(state_dict)
+        gone = [path for path in self.best_k_models if not Path(path).exists()]
+        if gone:
+            logger.warning("No longer among the best checkpoints, the file is gone: %s", gone)
+            self.best_k_models = {k: v for k, v in self.best_k_models.items() if k not in gone}

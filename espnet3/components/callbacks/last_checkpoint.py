@@ -36,8 +36,12 @@ class LastCheckpoint(ModelCheckpoint):
         self.every_n_steps = every_n_steps
         self._saved_step = -1
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the state from which the run starts: it need not be saved again."""
+        self._saved_step = trainer.global_step
+
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Save inside the epoch, if asked for."""
+        """Save inside the epoch, if asked for; not where an accumulation is unfinished."""
         step = trainer.global_step
         if self.every_n_steps and step % self.every_n_steps == 0 and step != self._saved_step:
             self.save(trainer)

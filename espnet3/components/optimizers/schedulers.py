@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -11,7 +12,17 @@ from torch.optim.lr_scheduler import LRScheduler
 from espnet3.errors import SettingError
 
 
-class WarmupLR(LRScheduler):
+class _WarmupSchedule(LRScheduler):
+    """Keep the shape of the schedule out of checkpoints, so that a resumed run may prolong it."""
+
+    _SHAPE = ("warmup_steps", "decay_start", "max_steps", "min_lr")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the schedule has come; its shape comes from the configuration."""
+        return {k: v for k, v in super().state_dict().items() if k not in self._SHAPE}
+
+
+class WarmupLR(_WarmupSchedule):
     """Rise to the base rate, then fall with the inverse square root of the update number.
 
     ``base_lr * w**0.5 * min(t**-0.5, t * w**-1.5)`` for update ``t`` (counted from 1) and
@@ -41,7 +52,7 @@ class WarmupLR(LRScheduler):
         return [base * factor for base in self.base_lrs]
 
 
-class LinearWarmupCosineLR(LRScheduler):
+class LinearWarmupCosineLR(_WarmupSchedule):
     """Rise linearly to the base rate, then follow half a cosine down to ``min_lr``.
 
     Args:
@@ -85,7 +96,7 @@ class LinearWarmupCosineLR(LRScheduler):
         return [self.min_lr + (base - self.min_lr) * weight for base in self.base_lrs]
 
 
-class WarmupStableDecayLR(LRScheduler):
+class WarmupStableDecayLR(_WarmupSchedule):
     """Rise linearly, stay at the base rate, then fall linearly to ``min_lr``.
 
     The plateau has no planned end: a run can be prolonged from any checkpoint of it by moving

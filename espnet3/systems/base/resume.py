@@ -21,14 +21,20 @@ class ResumePoint(NamedTuple):
     """Completed epochs."""
     steps: int
     """Optimizer steps."""
+    stopped_early: bool = False
+    """Whether an ``EarlyStopping`` ended the last of these epochs."""
 
-    def is_end_of(self, trainer: TrainerSettings) -> bool:
-        """Tell whether a run with these settings has nothing left to do."""
-        max_epochs = trainer.lightning.get("max_epochs")
-        max_steps = trainer.lightning.get("max_steps", -1)
-        if max_steps is not None and 0 <= max_steps <= self.steps:
-            return True
-        return max_epochs is not None and 0 <= max_epochs <= self.epochs
+    def way_on(self, trainer: TrainerSettings) -> str | None:
+        """Say what must change before there is anything left to do; ``None`` if there is."""
+        limits = trainer.lightning
+        for name, done in (("max_epochs", self.epochs), ("max_steps", self.steps)):
+            limit = limits.get(name)
+            if limit is not None and 0 <= limit <= done:
+                return f"raise trainer.{name}"
+        is_past_minimum = self.epochs >= (limits.get("min_epochs") or 0)
+        if self.stopped_early and is_past_minimum and _has_early_stopping(trainer):
+            return "it was stopped early; remove EarlyStopping from trainer.callbacks"
+        return None
 
 
 def find_resume_point(exp_dir: Path) -> ResumePoint | None:
@@ -59,4 +65,19 @@ def _read_point(path: Path) -> ResumePoint | None:
     if not isinstance(content, Mapping) or not {"loops", "optimizer_states"} <= content.keys():
         return None
     progress: Any = content["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return ResumePoint(path, int(progress["processed"]), int(content["global_step"]))
+    epochs = int(progress["processed"])
+    return ResumePoint(path, epochs, int(content["global_step"]), _stopped_early(content, epochs))
+
+
+def _stopped_early(content: Mapping[str, Any], epochs: int) -> bool:
+    states = content.get("callbacks", {}).items()
+    return any(
+        state.get("stopping_reason_message") and state["stopped_epoch"] == epochs - 1
+        for name, state in states
+        if str(name).startswith("EarlyStopping")
+    )
+
+
+def _has_early_stopping(trainer: TrainerSettings) -> bool:
+    targets = [c.get("_target_") for c in trainer.callbacks or () if isinstance(c, Mapping)]
+    return any(str(target).endswith("EarlyStopping") for target in targets)

@@ -51,12 +51,13 @@ def train(config: Any) -> None:
     _prepare(settings)
     _write_config(config, settings.exp_dir)
     point = _resolve_checkpoint(fit, settings)
-    if point is not None and point.is_end_of(settings.trainer):
+    if point is not None and (way_on := point.way_on(settings.trainer)) is not None:
         logger.info(
-            "Nothing to do: %s has %d epochs, %d steps. Raise trainer.max_epochs to go on",
+            "Nothing to do: %s has %d epochs, %d steps. To go on: %s",
             point.path,
             point.epochs,
             point.steps,
+            way_on,
         )
         return
     module = _build_module(_build_model(settings, settings.model), config, settings)
@@ -152,7 +153,7 @@ def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> Resu
         point = find_resume_point(settings.exp_dir)
         if point is None:
             return None
-        if not point.is_end_of(settings.trainer):
+        if point.way_on(settings.trainer) is None:
             logger.info("Going on after %d steps, from %s", point.steps, point.path)
         given = str(point.path)
     elif not Path(given).exists():

@@ -97,3 +97,20 @@ def test_state_survives_a_weights_only_round_trip(tmp_path):
     first.step()
     second.step()
     assert first.get_last_lr() == second.get_last_lr()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda o, end: LinearWarmupCosineLR(o, 0, end),
+        lambda o, end: WarmupStableDecayLR(o, 0, end // 2, end),
+        lambda o, end: WarmupLR(o, end),
+    ],
+)
+def test_resumed_schedule_may_be_prolonged(build):
+    first = build(make_optimizer(1.0), 4)
+    rates(first, 4)
+    prolonged, whole = build(make_optimizer(1.0), 40), build(make_optimizer(1.0), 40)
+    prolonged.load_state_dict(first.state_dict())
+    rates(whole, 4)
+    assert rates(prolonged, 3)[1:] == rates(whole, 3)[1:]
