@@ -61,6 +61,8 @@ class _TestSet:
     num_samples: int
     parts: Mapping[str, str]
     """Digests of what the outputs depend on."""
+    sample_rate: float | None
+    """Samples per second of its audio, where the data set tells."""
     runner: Any
 
 
@@ -96,6 +98,7 @@ def _is_up_to_date(test_set: _TestSet, settings: InferenceSettings) -> bool:
 
 def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> _TestSet:
     from espnet3.systems.base.inference_fingerprint import fingerprint_parts
+    from espnet3.systems.base.inference_progress import find_sample_rate
     from espnet3.systems.base.inference_provider import InferenceProvider
 
     own_config = _with_test_set(config, name)
@@ -123,6 +126,7 @@ def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> _Tes
         folder=settings.inference_dir / name,
         num_samples=num_samples,
         parts=fingerprint_parts(to_plain(own_config), num_samples=num_samples),
+        sample_rate=find_sample_rate(dataset),
         runner=runner,
     )
 
@@ -167,7 +171,7 @@ def _decode(test_set: _TestSet, settings: InferenceSettings) -> None:
     started = time.perf_counter()
     discard(test_set.folder)
     logger.info("Test set %s: samples=%d", test_set.name, test_set.num_samples)
-    meter = AudioMeter()
+    meter = AudioMeter(test_set.sample_rate)
     writer = InferenceWriter(
         test_set.folder,
         idx_key=test_set.runner.idx_key,

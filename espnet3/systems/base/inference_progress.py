@@ -79,6 +79,13 @@ class ProgressBar:
         return text
 
 
+def find_sample_rate(dataset: Any) -> float | None:
+    """Return the rate that a data set, or the one that it wraps, states for all of its audio."""
+    owners = (dataset, getattr(dataset, "dataset", None))
+    rates = (getattr(owner, name, None) for owner in owners for name in _RATE_KEYS)
+    return next((float(rate) for rate in rates if isinstance(rate, int | float) and rate), None)
+
+
 _meter: ContextVar[AudioMeter | None] = ContextVar("espnet3_audio_meter", default=None)
 
 

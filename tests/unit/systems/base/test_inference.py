@@ -294,9 +294,15 @@ def test_a_missing_input_names_what_the_sample_has(run):
         run(input_key="audio")
 
 
-def test_speed_is_logged_with_the_real_time_factor_where_the_rate_is_known(run, caplog):
+@pytest.mark.parametrize("place", ["sample", "data set"])
+def test_speed_is_logged_with_the_real_time_factor_where_the_rate_is_known(
+    run, caplog, place, monkeypatch
+):
+    fields = {"sample_rate": 8} if place == "sample" else {}
+    if place == "data set":
+        monkeypatch.setattr(toy.ToyDataset, "fs", 8, raising=False)
     with caplog.at_level(logging.INFO):
-        run(dataset=test_sets({"name": "clean"}, sample_rate=8))
+        run(dataset=test_sets({"name": "clean"}, **fields))
     assert "samples=2" in caplog.text
     assert "audio_seconds=1.0 RTF=" in caplog.text
 
