@@ -86,10 +86,11 @@ def test_each_stage_has_its_own_log_without_cross_talk(toy, tmp_path):
     train = (tmp_path / "train" / "train.log").read_text()
     prepare = (tmp_path / "default" / "prepare.log").read_text()
     assert "[train] === [START] stage: train ===" in train
-    assert "training" in train
-    assert "preparing" not in train
+    assert "[train] training" in train
+    assert "[prepare] preparing" not in train
+    assert "[prepare] preparing" in prepare
     assert "[prepare] === [DONE] stage: prepare (" in prepare
-    assert "training" not in prepare
+    assert "[train] training" not in prepare
     assert "afterwards" not in train + prepare
 
 
