@@ -17,6 +17,7 @@ from espnet3.utils.describe import (
     log_component,
     log_instance_dict,
 )
+from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import get_git_metadata, log_env_metadata, log_run_metadata
 from espnet3.utils.stage_report import log_stage_metadata, report_files
 from espnet3.utils.types import PathLike
@@ -149,9 +150,14 @@ class _ConsoleHandler(logging.StreamHandler[TextIO]):
 
 
 class _ConsoleFilter(logging.Filter):
-    """Keep stage headers off the console as long as a file receives them."""
+    """Keep stage headers off the console as long as a file receives them.
+
+    Of ranks other than 0 it shows warnings only: the rest is what rank 0 says too.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING and process_rank() > 0:
+            return False
         return not (getattr(record, "file_only", False) and _file_handlers())
 
 

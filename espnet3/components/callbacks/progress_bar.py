@@ -49,10 +49,10 @@ class EpochProgressBar(TQDMProgressBar):
         self._redirection.close()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Return the metrics beside the bar."""
-        shown = dict(super().get_metrics(trainer, pl_module))
-        shown.pop("v_num", None)
-        return shown
+        """Return the losses and what the best checkpoints are chosen by; the log has the rest."""
+        chosen = {getattr(callback, "monitor", None) for callback in trainer.checkpoint_callbacks}
+        found = super().get_metrics(trainer, pl_module)
+        return {k: v for k, v in found.items() if k in chosen or k.endswith("/loss")}
 
     def _should_update(self, current: int, total: int) -> bool:
         now = time.monotonic()

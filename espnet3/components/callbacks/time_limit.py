@@ -14,6 +14,8 @@ from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
 
+_PERIOD = 5.0
+
 
 class TimeLimit(Callback):
     """Save a resumable checkpoint and stop once training has run for a given time.
@@ -27,15 +29,27 @@ class TimeLimit(Callback):
         self.limit = limit
         self.last = last
         self._started = 0.0
+        self._batches = 0
+        self._next_look = 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._started = time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Look at the clock; rank 0 decides for all."""
-        is_over = time.monotonic() - self._started >= self.limit
-        if not trainer.strategy.broadcast(is_over) or trainer.should_stop:
+        """Look at the clock every few seconds; rank 0 decides for all, and when to look again.
+
+        Ranks have to talk for it, which in every batch would stall an accelerator.
+        """
+        self._batches += 1
+        if self._batches < self._next_look:
+            return
+        seconds = time.monotonic() - self._started
+        pause = min(_PERIOD, self.limit - seconds)
+        ahead = max(1, int(pause * self._batches / max(seconds, 1e-9)))
+        is_over, ahead = trainer.strategy.broadcast((seconds >= self.limit, ahead))
+        self._next_look = self._batches + ahead
+        if not is_over or trainer.should_stop:
             return
         logger.warning(
             "time_limit reached after %.0f s; the same command with fit.ckpt_path: auto goes on",

@@ -49,7 +49,6 @@ def train(config: Any) -> None:
     fit = dict(settings.fit or {})
     _check_model(settings)
     _prepare(settings)
-    _write_config(config, settings.exp_dir)
     point = _resolve_checkpoint(fit, settings)
     if point is not None and (way_on := point.way_on(settings.trainer)) is not None:
         logger.info(
@@ -59,7 +58,11 @@ def train(config: Any) -> None:
             point.steps,
             way_on,
         )
+        # The file describes the weights beside it: another configuration must not take its place.
+        if not (settings.exp_dir / "training.yaml").exists():
+            _write_config(config, settings.exp_dir)
         return
+    _write_config(config, settings.exp_dir)
     module = _build_module(_build_model(settings, settings.model), config, settings)
     trainer = _build_trainer(module, config, settings)
     _load_initial_weights(module.model, settings, is_resumed="ckpt_path" in fit)
@@ -243,5 +246,5 @@ def _log_effective_run(model: nn.Module, optimization: OptimizationSettings | No
 
 
 def _describe_section(section: Mapping[str, Any]) -> str:
-    options = ", ".join(f"{k}={v}" for k, v in section.items() if k != "_target_")
+    options = ", ".join(f"{k}={v}" for k, v in section.items() if not k.startswith("_"))
     return f"{section['_target_']}({options})"

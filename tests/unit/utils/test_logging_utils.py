@@ -119,6 +119,16 @@ def test_file_only_records_stay_off_the_console_while_a_file_takes_them(tmp_path
     assert "details" in (tmp_path / "s.log").read_text()
 
 
+def test_other_ranks_show_warnings_only(monkeypatch, capsys):
+    logger = configure_logging()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    logger.info("rank 0 says this too")
+    logger.warning("a problem of this rank")
+    shown = capsys.readouterr().err
+    assert "a problem of this rank" in shown
+    assert "rank 0 says this too" not in shown
+
+
 def test_python_warnings_reach_the_log(tmp_path):
     configure_logging(tmp_path)
     with warnings.catch_warnings():

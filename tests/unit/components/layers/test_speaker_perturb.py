@@ -50,6 +50,17 @@ def test_warp_moves_a_peak_by_the_factor_at_most() -> None:
     assert 42 < places.max() <= 40 / 0.9 + 1
 
 
+def test_the_seed_decides() -> None:
+    module = SpeakerPerturb()
+    feats, lengths = torch.randn(3, 7, 10), torch.tensor([7, 5, 2])
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append(module(feats, lengths)[0])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
 @pytest.mark.parametrize("arguments", [{"warp": 1.0}, {"warp": -0.1}, {"tilt": -1.0}])
 def test_impossible_setting_is_named(arguments: dict[str, float]) -> None:
     with pytest.raises(SettingError, match=f"{next(iter(arguments))} = "):

@@ -91,6 +91,8 @@ def test_finished_run_started_again_does_nothing(tmp_path, caplog):
     config = toy_config(tmp_path, fit={"ckpt_path": "auto"})
     train(config)
     stamp = (tmp_path / "last.ckpt").stat().st_mtime_ns
+    written = (tmp_path / "training.yaml").read_text()
+    config["model"]["hidden"] = 5
     toy_training.ToyOrganizer.__init__, original = None, toy_training.ToyOrganizer.__init__
     try:
         with caplog.at_level("INFO"):
@@ -99,6 +101,10 @@ def test_finished_run_started_again_does_nothing(tmp_path, caplog):
         toy_training.ToyOrganizer.__init__ = original
     assert "Nothing to do" in caplog.text
     assert (tmp_path / "last.ckpt").stat().st_mtime_ns == stamp
+    assert (tmp_path / "training.yaml").read_text() == written
+    (tmp_path / "training.yaml").unlink()
+    train(config)
+    assert (tmp_path / "training.yaml").is_file()
 
 
 def test_damaged_checkpoint_is_skipped_with_a_warning(tmp_path, caplog):
