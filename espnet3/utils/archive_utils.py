@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from espnet3.errors import DataError
-from espnet3.utils.env_report import file_sha256
+from espnet3.utils.fingerprint import fingerprint_file
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.types import PathLike
 
@@ -89,8 +89,8 @@ def extract_archive(archive_path: PathLike, dst_dir: PathLike) -> None:
     """
     source, target = Path(archive_path), Path(dst_dir)
     marker = target / f".{source.name}.extracted.json"
-    digest = file_sha256(source)
-    if marker.is_file() and digest is not None and digest in marker.read_text(encoding="utf-8"):
+    digest = fingerprint_file(source)
+    if marker.is_file() and digest in marker.read_text(encoding="utf-8"):
         logger.info("already extracted: %s", source.name)
         return
     logger.info("Extracting: %s", source.name)

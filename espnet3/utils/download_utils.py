@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 import sys
@@ -16,6 +15,7 @@ from typing import IO
 
 from espnet3.errors import ConfigError, DataError
 from espnet3.utils.archive_utils import ArchiveError, extract_archive, safe_extract
+from espnet3.utils.fingerprint import fingerprint_file
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.types import PathLike, Seconds
 
@@ -119,7 +119,7 @@ def download_url(
         raise ConfigError(f"must start with {', '.join(_SCHEMES)}", key="url", value=url)
     part = target.with_name(f"{target.name}.part")
     with file_lock(target.with_name(f".{target.name}.lock")):
-        if sha256 and target.is_file() and _digest(target) == sha256.lower():
+        if sha256 and target.is_file() and fingerprint_file(target) == sha256.lower():
             log.info("already downloaded: %s", target)
             return
         log.info("Start download: %s", target.name)
@@ -222,7 +222,7 @@ def _write_validator(part: Path, headers: http.client.HTTPMessage) -> None:
 def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> None:
     found: Iterable[tuple[str, object, object]] = (
         ("bytes", size, part.stat().st_size if size is not None else None),
-        ("SHA-256", sha256 and sha256.lower(), _digest(part) if sha256 else None),
+        ("SHA-256", sha256 and sha256.lower(), fingerprint_file(part) if sha256 else None),
     )
     for what, expected, actual in found:
         if expected and expected != actual:
@@ -232,11 +232,6 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> None:
                 f"{url} is not the expected file: {what} {actual}, expected {expected}\n"
                 "  it was removed; try again, or check the configured checksum"
             )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _add_handler(logger: logging.Logger, handler: logging.Handler) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import logging
 import os
 import platform
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet3.utils.fingerprint import fingerprint_file
 from espnet3.utils.path_utils import write_text
 from espnet3.utils.redaction import redact_argument, redact_environment
 from espnet3.utils.types import PathLike
@@ -159,8 +159,7 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
 def file_sha256(path: PathLike) -> str | None:
     """Return the SHA-256 of a file's content as hex, ``None`` when it cannot be read."""
     try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return fingerprint_file(path)
     except OSError:
         return None
 

@@ -13,8 +13,6 @@ from typing import Any
 from espnet3.utils.instantiate import to_plain
 from espnet3.utils.types import PathLike
 
-_BLOCK = 1 << 20
-
 
 def fingerprint(value: Any) -> str:
     """Return the SHA-256 of a value's canonical JSON, as 64 hexadecimal digits.
@@ -63,11 +61,8 @@ def fingerprint_file(path: PathLike) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _digest(path: Path, stamp: tuple[int, int, int]) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from espnet3.components.data.dataset import (
     CombinedDataset,
     DatasetWithTransform,
+    callable_name,
     do_nothing,
 )
 from espnet3.components.data.dataset_module import check_entry_keys, instantiate_dataset_reference
@@ -110,8 +111,8 @@ class DataOrganizer:
 
         tests = ", ".join(f"{name}={len(dataset)}" for name, dataset in self.test_sets.items())
         return (
-            f"DataOrganizer(preprocessor={_name(self.preprocessor)}, train={size(self.train)},"
-            f" valid={size(self.valid)}, test={{{tests}}})"
+            f"DataOrganizer(preprocessor={callable_name(self.preprocessor)},"
+            f" train={size(self.train)}, valid={size(self.valid)}, test={{{tests}}})"
         )
 
     def log_summary(self, log: logging.Logger | None = None) -> None:
@@ -213,7 +214,3 @@ def _read_entry(raw_entry: Any, key: str) -> dict[str, Any]:
     if entry.get("dataset") is not None and entry.get("data_src") is not None:
         raise SettingError("give either dataset or data_src, not both", key=key)
     return dict(entry)
-
-
-def _name(function: Any) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))

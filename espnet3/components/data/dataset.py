@@ -336,8 +336,8 @@ class DatasetWithTransform(CarriesLocalModules, torch.utils.data.Dataset[Any]):
 def describe_dataset(dataset: Any, length: int, transform: Any, preprocessor: Any) -> str:
     """Return one line about a data set, without touching a sample."""
     return (
-        f"{type(dataset).__name__}(len={length}, transform={_callable_name(transform)},"
-        f" preprocessor={_callable_name(preprocessor)})"
+        f"{type(dataset).__name__}(len={length}, transform={callable_name(transform)},"
+        f" preprocessor={callable_name(preprocessor)})"
     )
 
 
@@ -345,7 +345,8 @@ def _or_nothing(function: Callable[..., Any] | None) -> Callable[..., Any]:
     return do_nothing if function is None else function
 
 
-def _callable_name(function: Any) -> str:
+def callable_name(function: Any) -> str:
+    """Return the name of a function, or of the class of another callable."""
     return str(getattr(function, "__qualname__", type(function).__name__))
 
 
