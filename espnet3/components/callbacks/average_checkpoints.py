@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import tempfile
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,17 @@ class AverageCheckpointsCallback(Checkpoint):
         state, count = result
         stem = monitor.replace("/", ".")
         path = self.output_dir / f"{stem}.ave_{count}best.pth"
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.output_dir, prefix=".average-") as staging:
-            staged = Path(staging) / path.name
+        # Always the same name, so that what a killed run leaves here goes with the next average.
+        staging = self.output_dir / ".average"
+        staging.mkdir(parents=True, exist_ok=True)
+        try:
+            staged = staging / path.name
             torch.save(state, staged)
             if not staged.exists():
                 return  # A replaced torch.save kept the state for itself.
             staged.replace(path)
+        finally:
+            shutil.rmtree(staging)
         point_to(self.output_dir / f"{stem}.ave.pth", path)
         superseded = self._written.get(monitor, path.name)
         if superseded != path.name:

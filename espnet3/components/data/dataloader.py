@@ -70,7 +70,8 @@ class DataLoaderBuilder:
         refuse_multiple_iterator(plain, mode)
         settings = parse_settings(plain, LoaderSettings, key=f"dataloader.{mode}")
         loader = self._build(mode, settings, plain)
-        log_dataloader(logger, loader, mode)
+        if not isinstance(loader, ResumableLoader):  # which has just described its plan
+            log_dataloader(logger, loader, mode)
         return loader
 
     def _build(self, mode: str, settings: LoaderSettings, section: Mapping[str, Any]) -> Any:

@@ -146,6 +146,9 @@ def test_only_a_changed_set_is_averaged_and_superseded_files_go(tmp_path, monkey
     callback = run(tmp_path, source)
     foreign = tmp_path / "out" / "m.ave_7best.pth"
     foreign.write_bytes(b"not ours")
+    left_by_a_killed_run = tmp_path / "out" / ".average" / "m.ave_3best.pth"
+    left_by_a_killed_run.parent.mkdir()
+    left_by_a_killed_run.write_bytes(b"half")
     saved = []
     real = torch.save
     monkeypatch.setattr(torch, "save", lambda s, p: (saved.append(p.name), real(s, p)))
