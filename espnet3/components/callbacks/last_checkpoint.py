@@ -39,6 +39,12 @@ class LastCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the state from which the run starts: it need not be saved again."""
         self._saved_step = trainer.global_step
+        if trainer.fit_loop.restarted_on_epoch_end:
+            # Lightning passes through the end of the restored epoch again and counts it twice,
+            # which would end the run an epoch early and skip an epoch of the data's order.
+            progress = trainer.fit_loop.epoch_progress
+            progress.current.processed -= 1
+            progress.total.processed -= 1
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Save inside the epoch, if asked for; not where an accumulation is unfinished."""

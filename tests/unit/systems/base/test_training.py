@@ -142,6 +142,31 @@ def test_a_run_in_two_parts_equals_one_run(tmp_path):
         assert torch.equal(value, two["state_dict"][name]), name
 
 
+@pytest.mark.parametrize("max_steps", [-1, 10])
+def test_a_run_that_goes_on_after_an_epoch_has_all_its_epochs(tmp_path, max_steps):
+    shapes = tmp_path / "shapes"
+    shapes.write_text("".join(f"{index} 4\n" for index in range(8)))
+    whole = toy_config(tmp_path / "whole", fit={"ckpt_path": "auto"})
+    whole["dataloader"]["train"] = {
+        "loader": "native",
+        "shape_file": str(shapes),
+        "max_batch_size": 4,
+    }
+    whole["trainer"] |= {"max_epochs": 5, "max_steps": max_steps}
+    parts = copy.deepcopy(whole) | {"exp_dir": str(tmp_path / "parts")}
+    train(whole)
+    for epochs in (2, 3, 5):
+        train({**parts, "trainer": {**parts["trainer"], "max_epochs": epochs}})
+    one = torch.load(tmp_path / "whole" / "last.ckpt", weights_only=True)
+    two = torch.load(tmp_path / "parts" / "last.ckpt", weights_only=True)
+    assert one["global_step"] == two["global_step"] == 10
+    assert one["epoch"] == two["epoch"] == 4
+    for name, value in one["state_dict"].items():
+        assert torch.equal(value, two["state_dict"][name]), name
+    epochs = [[e["epoch"] for e in read_history(tmp_path / name)] for name in ("whole", "parts")]
+    assert epochs[0] == epochs[1]
+
+
 class SleepsAtStepThree(lightning.Callback):
     def on_train_batch_start(self, trainer, *args):
         if trainer.global_step == 3:
