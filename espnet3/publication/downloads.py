@@ -51,8 +51,8 @@ def fetch_artifacts(
     if is_hub_tag(model_tag):
         return dict(BundleDownloader().download_and_unpack(model_tag))
     raise MissingDependencyError(
-        f"{model_tag!r} is neither a local bundle nor a Hub id owner/name; names of the model zoo "
-        "need the package 'espnet_model_zoo'\n"
+        f"{model_tag!r}: there is no such folder or archive (seen from {Path.cwd()}), and it is no "
+        "Hub id owner/name; names of the model zoo need the package 'espnet_model_zoo'\n"
         '  install it with: pip install "espnet3[espnet2]"'
     )
 

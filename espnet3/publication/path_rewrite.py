@@ -107,9 +107,12 @@ class Relocator:
         if text.startswith("/"):
             return self._rewrite_absolute(text, key)
         if text and self._is_relative_path(text, key):
-            destination = self.destination(absolute(text, self.recipe_root))
+            path = absolute(text, self.recipe_root)
+            destination = self.destination(path)
             if destination is not None:
                 return _in_bundle(destination)
+            if ".." in Path(text).parts:
+                return f"{EXTERNAL}{path.name}"
         return self._without_roots(text)
 
     def _rewrite_absolute(self, text: str, key: str) -> str:

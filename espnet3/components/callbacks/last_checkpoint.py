@@ -42,7 +42,7 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.fit_loop.restarted_on_epoch_end:
             # Lightning passes through the end of the restored epoch again and counts it twice,
             # which would end the run an epoch early and skip an epoch of the data's order.
-            progress = trainer.fit_loop.epoch_progress
+            progress: Any = trainer.fit_loop.epoch_progress
             progress.current.processed -= 1
             progress.total.processed -= 1
 

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from espnet3.components.trainers.lightning_arguments import LIGHTNING_ARGUMENTS
 from espnet3.errors import ConfigError, SettingError
-from espnet3.utils.settings import rest
+from espnet3.utils.settings import convert, rest
+
+_COUNTS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "accumulate_grad_batches")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,9 @@ class TrainerSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingError("must be at least 1", key=f"trainer.{name}", value=value)
+        for name in _COUNTS:
+            # Lightning would find out after the data are loaded, with an assertion.
+            convert(self.lightning.get(name), int | None, key=f"trainer.{name}")
         if self.time_limit is not None:
             parse_duration(self.time_limit)
 

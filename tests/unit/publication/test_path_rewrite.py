@@ -29,6 +29,7 @@ plain = st.recursive(
         ("anything", "/work/recipe/", "${recipe_dir}"),
         ("anything", "/work/recipe2/x", "external://x"),
         ("anything", "/work/recipe/../secret", "external://secret"),
+        ("archive_path", "../../shared/speech.tar.gz", "external://speech.tar.gz"),
         ("bpemodel", "data/bpe.model", "${recipe_dir}/data/bpe.model"),
         ("save_path", "./data/tok", "${recipe_dir}/data/tok"),
         ("data_dir", ".", "${recipe_dir}"),

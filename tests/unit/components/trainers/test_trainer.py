@@ -232,3 +232,9 @@ def test_checkpoints_inside_an_epoch_follow_optimizer_steps(tmp_path):
     make_trainer(tmp_path, max_epochs=2, **section).fit()
     found = {path.name for path in tmp_path.glob("step*.ckpt")}
     assert found == {"step1.ckpt", "step2.ckpt"}
+
+
+@pytest.mark.parametrize("name", ["max_epochs", "max_steps", "accumulate_grad_batches"])
+def test_a_count_that_is_no_number_is_named(name):
+    with pytest.raises(ConfigError, match=rf"trainer\.{name} = 'abc': expected int"):
+        parse_settings({name: "abc"}, TrainerSettings, key="trainer")
