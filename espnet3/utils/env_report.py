@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime
 import logging
 import os
-import platform
 import shlex
 import socket
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -61,7 +59,7 @@ def log_run_metadata(
     lines = [
         f"Started: {datetime.datetime.now().astimezone().isoformat(timespec='seconds')}",
         f"Command: {shlex.join(words)}",
-        f"Python: {platform.python_version()}",
+        f"Python: {sys.version.split()[0]}",
         f"Working directory: {Path.cwd()}",
     ]
     for name, path in (configs or {}).items():
@@ -136,7 +134,7 @@ def describe_process() -> dict[str, Any]:
         "argv": [redact_argument(word) for word in sys.argv],
         "cwd": str(Path.cwd()),
         "host": socket.gethostname(),
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "packages": package_versions(),
         "git": get_git_metadata(),
         "gpus": _gpus(),
@@ -165,6 +163,8 @@ def file_sha256(path: PathLike) -> str | None:
 
 
 def _git(cwd: PathLike | None, *arguments: str) -> str | None:
+    import subprocess
+
     try:
         done = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607

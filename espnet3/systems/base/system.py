@@ -11,9 +11,6 @@ import espnet3
 from espnet3.components.data.dataset_module import load_dataset_module
 from espnet3.errors import MissingConfigError, StageError
 from espnet3.systems.base import dataset_stage
-from espnet3.systems.base.inference import infer
-from espnet3.systems.base.metric import measure
-from espnet3.systems.base.training import collect_stats, train
 from espnet3.utils import publish_utils
 from espnet3.utils.env_report import FILE_ONLY
 from espnet3.utils.stage_logs import lookup, resolve_log_dir
@@ -21,6 +18,38 @@ from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
 from espnet3.utils.stages_utils import is_dry_run
 
 logger = logging.getLogger(__name__)
+
+
+# Targets of the stages, imported on their first call so that `--help` does not pay for them. The
+# stages look them up as names of this module, so a plugin may replace them here.
+
+
+def collect_stats(config: Any) -> Any:
+    """Call :func:`espnet3.systems.base.training.collect_stats`."""
+    from espnet3.systems.base import training
+
+    return training.collect_stats(config)
+
+
+def train(config: Any) -> Any:
+    """Call :func:`espnet3.systems.base.training.train`."""
+    from espnet3.systems.base import training
+
+    return training.train(config)
+
+
+def infer(config: Any) -> Any:
+    """Call :func:`espnet3.systems.base.inference.infer`."""
+    from espnet3.systems.base import inference
+
+    return inference.infer(config)
+
+
+def measure(config: Any) -> Any:
+    """Call :func:`espnet3.systems.base.metric.measure`."""
+    from espnet3.systems.base import metric
+
+    return metric.measure(config)
 
 
 class BaseSystem:
