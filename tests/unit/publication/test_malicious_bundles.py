@@ -127,7 +127,7 @@ def root(tmp_path) -> Path:
         "espnet3.utils.config_utils.instantiate_config",
         "espnet3.publication.hub.BundleDownloader",
         "espnet3.publication.InferenceSession.from_pretrained",
-        "espnet3.utils.env_report.subprocess.run",
+        "espnet3.utils.env_report.os.system",
         "espnet3.__main__.main",
         "espnet3.systems.base.inference_runner.InferenceRunner",
         "espnet3.systems.base.inference_provider.InferenceProvider",
