@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A busy machine is no reason to fail: time is not what these tests are about.
-settings.register_profile("repo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("repo")
+# A busy machine is no reason to fail: time is not what these tests are about. The same commit gets
+# the same verdict everywhere; `HYPOTHESIS_PROFILE=explore` looks for examples nobody has seen.
+_no_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repo", _no_deadline, derandomize=True)
+settings.register_profile("explore", _no_deadline, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repo"))
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPO_ROOT.parent / "shared" / "data"

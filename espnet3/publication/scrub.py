@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REDACTED = "REDACTED"
+from espnet3.utils.redaction import MASK
 
 TEXT_SUFFIXES = frozenset(
     {
@@ -61,7 +61,7 @@ def redact(node: Any, key: str = "") -> Any:
 
     Example:
         >>> redact({"wandb_api_key": "k", "token_list": "tokens.txt"})
-        {'wandb_api_key': 'REDACTED', 'token_list': 'tokens.txt'}
+        {'wandb_api_key': '***', 'token_list': 'tokens.txt'}
     """
     if isinstance(node, Mapping):
         return {name: redact(child, str(name)) for name, child in node.items()}
@@ -70,14 +70,14 @@ def redact(node: Any, key: str = "") -> Any:
     if node is None or isinstance(node, bool):
         return node
     if _SECRET_KEY.search(key) and not isinstance(node, int | float):
-        return REDACTED if node else node
+        return MASK if node else node
     return redact_text(node) if isinstance(node, str) else node
 
 
 def redact_text(text: str) -> str:
     """Replace everything in a text that has the shape of a well-known secret."""
     for pattern in _SECRET_PATTERNS.values():
-        text = pattern.sub(REDACTED, text)
+        text = pattern.sub(MASK, text)
     return text
 
 

@@ -87,7 +87,7 @@ def test_the_card_describes_the_bundle(recipe):
         "| dev | 0.5 | 1.0 |",
         "Experiment: `exp/debug`",
         'A "quoted": title',
-        "wandb_api_key: REDACTED",
+        "wandb_api_key: '***'",
         "No code of this bundle is run",
     ):
         assert text in card

@@ -79,7 +79,7 @@ def test_configs_name_places_in_the_bundle(recipe):
         training = read(packed)
         assert training["model"]["token_list"] == "${recipe_dir}/data/tokenizer/tokens.txt"
         assert training["corpus"] == "external://digits"
-        assert training["wandb_api_key"] == "REDACTED"
+        assert training["wandb_api_key"] == "***"
 
 
 def test_no_text_file_names_this_machine(recipe, tmp_path):
