@@ -9,28 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from espnet3.errors import ConfigError, MissingConfigError
-from espnet3.utils.config_utils import load_and_merge_config, load_config_with_defaults
 from espnet3.utils.experiment_naming import (
     apply_training_experiment_context,
-    known_value,
     resolve_loaded_configs,
     validate_experiment_context,
 )
-from espnet3.utils.key_accounting import check_config, check_configs, report_findings
+from espnet3.utils.key_accounting import report_findings
 from espnet3.utils.logging_utils import configure_logging
-from espnet3.utils.overrides import apply_overrides
-from espnet3.utils.recipe_path import activate_recipe, running_recipe_dir
 from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
+from espnet3.utils.slot_configs import Configs, SlotRequest, prepare_configs
 from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of, stage_entry
 from espnet3.utils.stages_utils import dry_run_scope, resolve_stages, run_stages
 
 logger = logging.getLogger(__name__)
-
-Configs = dict[str, DictConfig | None]
-"""Slot name to configuration; ``None`` for a slot without a file."""
 
 
 def main(
@@ -71,12 +63,16 @@ def main(
     check_required_configs(stages_to_run, paths, required_configs)
     _warn_about_order(stages_to_run)
 
-    configs = load_slots(paths, files, template_package)
-    apply_overrides(configs, getattr(args, "set", None) or [])
-    _activate(configs)
-    check_slots(configs, files)
-    name_experiment(configs, naming_source, stages_to_run)
-    resolve_loaded_configs(*configs.values())
+    request = SlotRequest(
+        paths=paths,
+        files=files,
+        template_package=template_package,
+        overrides=getattr(args, "set", None) or (),
+        stages=stages_to_run,
+        naming_source=naming_source,
+    )
+    configs, findings = prepare_configs(request)
+    report_findings(findings)
 
     with dry_run_scope(bool(getattr(args, "dry_run", False))):
         system = build_system(system_cls, configs)
@@ -113,69 +109,6 @@ def check_required_configs(
     )
 
 
-def load_slots(
-    paths: Mapping[str, Any], files: Mapping[str, str | None], template_package: str
-) -> Configs:
-    """Load each given file over its template, unresolved.
-
-    Args:
-        paths: Slot → file of the recipe, ``None`` for an empty slot.
-        files: Slot → template file with its defaults, ``None`` for no defaults.
-        template_package: Package that holds the template files.
-
-    Raises:
-        MissingFileError: If a file does not exist.
-        ConfigError: If a file is malformed.
-    """
-    configs: Configs = {}
-    for slot, path in paths.items():
-        file = files[slot]
-        if path is None:
-            configs[slot] = None
-        elif file is None:
-            configs[slot] = load_config_with_defaults(path, resolve=False)
-        else:
-            configs[slot] = load_and_merge_config(path, file, template_package, resolve=False)
-    return configs
-
-
-def check_slots(configs: Configs, files: Mapping[str, str | None]) -> None:
-    """Check the keys of all loaded configurations; an extra slot by the rules of its template.
-
-    Raises:
-        ConfigError: If a configuration has a mistake; the text lists all of them.
-    """
-    findings = check_configs({s: c for s, c in configs.items() if s in SLOT_FILES})
-    for slot, file in files.items():
-        config = configs[slot]
-        if slot not in SLOT_FILES and config is not None:
-            findings += check_config(config, Path(file or slot).stem)
-    report_findings(findings)
-
-
-def name_experiment(configs: Configs, naming_source: str, stages_to_run: Sequence[str]) -> None:
-    """Let the experiment's name propagate between slots, in place, and check that there is one.
-
-    Raises:
-        ConfigError: If ``infer`` or ``measure`` do not know which experiment they belong to.
-    """
-    training_config = configs.get(naming_source)
-    apply_training_experiment_context(
-        training_config=training_config,
-        inference_config=configs["inference_config"],
-        metrics_config=configs["metrics_config"],
-        publication_config=configs["publication_config"],
-        demo_config=configs["demo_config"],
-        log=logger,
-    )
-    validate_experiment_context(
-        training_config=training_config,
-        inference_config=configs["inference_config"],
-        metrics_config=configs["metrics_config"],
-        stages_to_run=stages_to_run,
-    )
-
-
 def build_system(system_cls: Callable[..., Any], configs: Configs) -> Any:
     """Call the system with the slots that its constructor takes.
 
@@ -196,15 +129,6 @@ def build_system(system_cls: Callable[..., Any], configs: Configs) -> Any:
     return system_cls(**taken)
 
 
-def _activate(configs: Configs) -> None:
-    recipe_dir = running_recipe_dir()
-    if recipe_dir is None:
-        named = (known_value(c, "recipe_dir") for c in configs.values() if c is not None)
-        recipe_dir = next((Path(value) for value in named if value is not None), None)
-    if recipe_dir is not None:
-        activate_recipe(recipe_dir)
-
-
 def _warn_about_order(stages_to_run: Sequence[str]) -> None:
     if "infer" not in stages_to_run:
         return
@@ -221,10 +145,7 @@ __all__ = [
     "build_parser",
     "build_system",
     "check_required_configs",
-    "check_slots",
-    "load_slots",
     "main",
-    "name_experiment",
     "parse_cli_and_stage_args",
     "resolve_loaded_configs",
     "resolve_stages",

@@ -1,0 +1,84 @@
+"""Preparing all configurations of a run finds as many mistakes as it can in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from espnet3.errors import MissingFileError
+from espnet3.utils.slot_configs import SlotRequest, prepare_configs
+from espnet3.utils.stage_table import SLOT_FILES
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Write one file per slot into an empty folder and prepare them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
+    monkeypatch.setenv("PYTHONPATH", "")
+
+    def run(overrides=(), stages=(), **texts):
+        paths = dict.fromkeys(SLOT_FILES)
+        for slot, text in texts.items():
+            path = Path(f"{slot}.yaml")
+            if text is not None:
+                path.write_text(text)
+            paths[f"{slot}_config"] = path
+        request = SlotRequest(
+            paths=paths,
+            files=SLOT_FILES,
+            template_package="egs3.TEMPLATE.asr",
+            overrides=overrides,
+            stages=stages,
+        )
+        return prepare_configs(request)
+
+    return run
+
+
+def texts(findings):
+    return [str(finding.error) for finding in findings]
+
+
+def test_correct_files_are_merged_named_and_resolved(prepare):
+    configs, findings = prepare(training="exp_tag: a", metrics="metrics: []", stages=["measure"])
+    assert findings == []
+    assert configs["metrics_config"].exp_dir == "./exp/a"
+    assert configs["training_config"].trainer.max_epochs == 100
+    assert configs["demo_config"] is None
+
+
+def test_a_broken_file_hides_no_mistake_of_another(prepare):
+    configs, findings = prepare(
+        training="trainer: {max_epoch: 3}", inference=None, metrics="a: [", stages=["infer"]
+    )
+    assert "inference_config" not in configs
+    missing, malformed, unknown = findings
+    assert isinstance(missing.error, MissingFileError)
+    assert "metrics.yaml:" in str(malformed.error)
+    assert "training.yaml:1: trainer.max_epoch" in str(unknown.error)
+
+
+def test_unknown_keys_broken_interpolations_and_overrides_are_found_together(prepare):
+    _, findings = prepare(
+        training="trainer: {max_epoch: 3}\ndata_dir: ${nowhere}",
+        overrides=["training.sed=1", "training.seed=3", "trainin.seed=4"],
+    )
+    found = "\n".join(texts(findings))
+    assert len(findings) == 4
+    for part in ("sed: is not a key", "slot 'trainin'", "trainer.max_epoch", "nowhere"):
+        assert part in found
+
+
+def test_an_override_for_a_file_that_is_broken_is_not_a_mistake(prepare):
+    _, findings = prepare(training="a: [", overrides=["training.seed=3"])
+    assert len(findings) == 1
+
+
+def test_a_stage_that_does_not_know_its_experiment_is_a_finding(prepare):
+    _, findings = prepare(inference="output_fn: null", stages=["infer"])
+    assert texts(findings) == [
+        "infer stage requires --training_config, or inference_config with a concrete "
+        "exp_tag/exp_dir"
+    ]
