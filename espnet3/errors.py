@@ -34,6 +34,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
+BUILD_NOTE = "while building "
+"""How a note begins that says which configured object raised an error."""
+
 _UNSET: Any = object()
 
 

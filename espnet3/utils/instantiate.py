@@ -9,12 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.errors import BUILD_NOTE, ConfigError, MissingConfigError
 from espnet3.utils.config_sources import locate
 from espnet3.utils.import_utils import import_object
-
-BUILD_NOTE = "while building "
-"""How the notes of :class:`building` begin."""
 
 
 def instantiate_config(

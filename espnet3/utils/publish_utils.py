@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import StageError
-from espnet3.utils.env_report import get_git_metadata
 from espnet3.utils.types import PathLike
 
 
@@ -60,6 +59,8 @@ def HfApi() -> Any:  # noqa: N802 - stands in for the class of that name
 
 def _git_info() -> dict[str, str]:
     """Return commit and state of the repository that holds the working directory."""
+    from espnet3.utils.env_report import get_git_metadata
+
     facts = get_git_metadata()
     return {"head": facts["commit"] or "", "dirty": facts["worktree"] or ""}
 

@@ -9,13 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-import yaml
-from omegaconf.errors import OmegaConfBaseException
-
-from espnet3.errors import Espnet3Error
-from espnet3.utils.instantiate import BUILD_NOTE
+from espnet3.errors import BUILD_NOTE, Espnet3Error
+from espnet3.utils.stage_selection import resolve_stages
 from espnet3.utils.stage_table import SLOT_FILES, UPLOAD_STAGES, flag_of
-from espnet3.utils.stages_utils import resolve_stages
 
 _RENAMED = {
     "--train_config": "--training_config",
@@ -23,8 +19,6 @@ _RENAMED = {
     "--metric_config": "--metrics_config",
     "--publish_config": "--publication_config",
 }
-_USER_ERRORS = (Espnet3Error, OSError, yaml.YAMLError, OmegaConfBaseException)
-"""Errors whose text says what to do; a traceback would only bury it."""
 
 
 def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
@@ -102,12 +96,20 @@ def show_error(
     notes = getattr(error, "__notes__", [])
     if issubclass(kind, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
-    elif issubclass(kind, _USER_ERRORS):
+    elif _explains_itself(kind):
         sys.stderr.write("\n".join([f"error: {error}", *notes]) + "\n")
     elif any(note.startswith(BUILD_NOTE) for note in notes) and not _is_in_recipe(trace):
         sys.stderr.write("\n".join([f"error: {kind.__name__}: {error}", *notes]) + "\n")
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def _explains_itself(kind: type[BaseException]) -> bool:
+    """Tell whether such an error says what to do; a traceback would only bury it."""
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    return issubclass(kind, Espnet3Error | OSError | YAMLError | OmegaConfBaseException)
 
 
 def _is_in_recipe(trace: TracebackType | None) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.utils.dry_run import dry_run_scope
 from espnet3.utils.experiment_naming import (
     apply_training_experiment_context,
     resolve_loaded_configs,
@@ -20,7 +21,7 @@ from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
 from espnet3.utils.slot_configs import Configs, SlotRequest, prepare_configs
 from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of, stage_entry
-from espnet3.utils.stages_utils import dry_run_scope, resolve_stages, run_stages
+from espnet3.utils.stages_utils import resolve_stages, run_stages
 
 logger = logging.getLogger(__name__)
 

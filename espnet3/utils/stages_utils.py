@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from espnet3.errors import ConfigError, StageError, did_you_mean
+from espnet3.errors import ConfigError, StageError
 from espnet3.utils.config_sources import flat_key, locate
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import FILE_ONLY
@@ -17,15 +15,10 @@ from espnet3.utils.logging_utils import log_stage, log_stage_metadata, set_stage
 from espnet3.utils.stage_logs import log_dir_of, open_stage_log
 from espnet3.utils.stage_ranks import published_stage, runs_on_this_rank
 from espnet3.utils.stage_report import StageReport, filled_slots
-from espnet3.utils.stage_table import UPLOAD_STAGES, stage_entry
+from espnet3.utils.stage_selection import UnknownStageError, resolve_stages
+from espnet3.utils.stage_table import stage_entry
 
 logger = logging.getLogger(__name__)
-
-_dry_run: ContextVar[bool] = ContextVar("espnet3_dry_run", default=False)
-
-
-class UnknownStageError(ConfigError):
-    """A stage was requested that the recipe's list does not have."""
 
 
 class StageMethodError(StageError, AttributeError):
@@ -34,54 +27,6 @@ class StageMethodError(StageError, AttributeError):
 
 class StageSignatureError(StageError, TypeError):
     """A stage method cannot be called without arguments."""
-
-
-def resolve_stages(requested: Sequence[str], stages: Sequence[str]) -> list[str]:
-    """Put requested stages into the order of the stage list.
-
-    Args:
-        requested: Stage names in any order; ``all`` stands for the whole list without the stages
-            that publish, which run only when they are named.
-        stages: The recipe's stages in the order in which they run.
-
-    Raises:
-        UnknownStageError: If a name is not in ``stages``; also a ``ValueError``.
-
-    Example:
-        >>> resolve_stages(["infer", "train", "train"], ["train", "infer", "measure"])
-        ['train', 'infer']
-    """
-    unknown = [name for name in dict.fromkeys(requested) if name not in stages and name != "all"]
-    if unknown:
-        raise UnknownStageError(
-            f"unknown stage(s): {', '.join(unknown)}",
-            key="--stages",
-            hint="\n  ".join(
-                [*filter(None, (did_you_mean(n, stages) for n in unknown))]
-                + [f"known stages: {', '.join(stages)}"]
-            ),
-        )
-    if "all" not in requested:
-        return [stage for stage in stages if stage in requested]
-    left_out = [s for s in stages if s in UPLOAD_STAGES and s not in requested]
-    if left_out:
-        logger.info("not run, because publishing needs its stage's name: %s", ", ".join(left_out))
-    return [stage for stage in stages if stage not in left_out]
-
-
-@contextlib.contextmanager
-def dry_run_scope(active: bool) -> Iterator[None]:
-    """Tell the systems built inside the block whether they must leave the disk alone."""
-    token = _dry_run.set(active)
-    try:
-        yield
-    finally:
-        _dry_run.reset(token)
-
-
-def is_dry_run() -> bool:
-    """Tell whether the innermost :func:`dry_run_scope` block is a dry run."""
-    return _dry_run.get()
 
 
 def run_stages(
@@ -218,3 +163,12 @@ def _summary(reports: Sequence[StageReport], stages_to_run: Sequence[str]) -> st
     ran = {report.stage for report in reports}
     rows += [f"  {s:{width}}  {'not run':11}  {'-':>8}  -" for s in stages_to_run if s not in ran]
     return "\n".join(rows)
+
+
+__all__ = [
+    "StageMethodError",
+    "StageSignatureError",
+    "UnknownStageError",
+    "resolve_stages",
+    "run_stages",
+]

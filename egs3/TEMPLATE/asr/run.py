@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from espnet3.systems.asr.system import ASRSystem
-from espnet3.utils import run_utils
-from espnet3.utils.run_utils import build_parser, parse_cli_and_stage_args
+from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
 
 DEFAULT_STAGES = [
     "create_dataset",
@@ -45,6 +44,8 @@ def main(
         required_configs: Stage → slot or slots that it needs.
         naming_source: Slot that names the experiment.
     """
+    from espnet3.utils import run_utils  # loads OmegaConf, which `--help` does not need
+
     run_utils.main(
         args,
         system_cls,

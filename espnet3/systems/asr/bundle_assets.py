@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def find_bundle_assets(training_config: Mapping[str, Any] | DictConfig) -> list[Path]:
@@ -31,6 +32,8 @@ def _has_statistics(folder: Path) -> bool:
 
 
 def _read_path(config: Mapping[str, Any] | DictConfig, key: str) -> Path | None:
+    from omegaconf import DictConfig, OmegaConf
+
     node = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     value = OmegaConf.select(node, key)
     return Path(str(value)) if value else None

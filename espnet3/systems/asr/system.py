@@ -7,18 +7,19 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from espnet3.errors import MissingConfigError, StageError
 from espnet3.systems.asr.bundle_assets import find_bundle_assets
-from espnet3.systems.asr.settings import TokenizerSettings
 from espnet3.systems.base.system import BaseSystem
 from espnet3.utils import publish_utils
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.path_utils import write_text
-from espnet3.utils.settings import parse_settings
 from espnet3.utils.stage_table import STAGES
+
+if TYPE_CHECKING:
+    from espnet3.systems.asr.settings import TokenizerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,9 @@ class ASRSystem(BaseSystem):
         return publish_utils.pack_model(self, extra=find_bundle_assets(self.training_config))
 
     def _tokenizer_settings(self) -> TokenizerSettings:
+        from espnet3.systems.asr.settings import TokenizerSettings
+        from espnet3.utils.settings import parse_settings
+
         section = self.training_config.get("tokenizer")
         if section is None:
             raise MissingConfigError("training_config.tokenizer must be set for train_tokenizer")

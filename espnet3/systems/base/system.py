@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, NoReturn
 
 import espnet3
-from espnet3.components.data.dataset_module import load_dataset_module
 from espnet3.errors import MissingConfigError, StageError
-from espnet3.systems.base import dataset_stage
 from espnet3.utils import publish_utils
-from espnet3.utils.env_report import FILE_ONLY
-from espnet3.utils.stage_logs import lookup, resolve_log_dir
+from espnet3.utils.dry_run import is_dry_run
+from espnet3.utils.log_reference import lookup, resolve_log_dir
 from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
-from espnet3.utils.stages_utils import is_dry_run
 
 logger = logging.getLogger(__name__)
 
 
 # Targets of the stages, imported on their first call so that `--help` does not pay for them. The
 # stages look them up as names of this module, so a plugin may replace them here.
+
+
+def load_dataset_module(**reference: Any) -> ModuleType:
+    """Call :func:`espnet3.components.data.dataset_module.load_dataset_module`."""
+    from espnet3.components.data import dataset_module
+
+    return dataset_module.load_dataset_module(**reference)
 
 
 def collect_stats(config: Any) -> Any:
@@ -169,6 +174,8 @@ class BaseSystem:
 
     def create_dataset(self, *args: Any, **kwargs: Any) -> None:
         """Prepare the corpora of all dataset entries."""
+        from espnet3.systems.base import dataset_stage
+
         self._begin("create_dataset", args, kwargs, "training_config.data_dir")
         dataset_stage.create_dataset(
             self.training_config,
@@ -196,6 +203,8 @@ class BaseSystem:
 
     def measure(self, *args: Any, **kwargs: Any) -> Any:
         """Score what ``infer`` wrote."""
+        from espnet3.utils.env_report import FILE_ONLY
+
         self._begin("measure", args, kwargs, "metrics_config.inference_dir")
         results = measure(self.metrics_config)
         logger.info("results: %s", results, extra=FILE_ONLY)

@@ -6,15 +6,13 @@ import os
 from argparse import Namespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from espnet3.errors import ConfigError
 from espnet3.utils.config_utils import load_config_with_defaults
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
-from espnet3.utils.stages_utils import dry_run_scope, is_dry_run, resolve_stages, run_stages
+from espnet3.utils.stages_utils import run_stages
 
 pytestmark = pytest.mark.usefixtures("clean_logging")
 STAGES = ["prepare", "train", "infer", "upload_model", "upload_demo"]
@@ -49,30 +47,6 @@ class Toy:
 def toy(tmp_path):
     configure_logging()
     return Toy(tmp_path)
-
-
-@given(st.lists(st.sampled_from(STAGES), min_size=1))
-def test_resolved_stages_are_the_requested_ones_in_list_order(requested):
-    resolved = resolve_stages(requested, STAGES)
-    assert set(resolved) == set(requested)
-    assert resolved == sorted(resolved, key=STAGES.index)
-
-
-def test_all_leaves_publishing_out_and_says_so(caplog):
-    caplog.set_level(logging.INFO)
-    assert resolve_stages(["all"], STAGES) == ["prepare", "train", "infer"]
-    assert "publishing needs its stage's name: upload_model, upload_demo" in caplog.text
-
-
-def test_a_named_upload_runs_beside_all():
-    assert resolve_stages(["all", "upload_demo"], STAGES) == [*STAGES[:3], "upload_demo"]
-
-
-def test_an_unknown_stage_names_the_known_ones_and_the_nearest():
-    with pytest.raises(ValueError, match=r"unknown stage\(s\): trian, x") as caught:
-        resolve_stages(["trian", "x", "train"], STAGES)
-    assert 'did you mean "train"?' in str(caught.value)
-    assert "known stages: prepare, train" in str(caught.value)
 
 
 def test_stages_run_in_the_order_given(toy):
@@ -175,12 +149,6 @@ def test_a_dry_run_touches_nothing(toy, tmp_path, caplog):
     assert "[DRY RUN] would run stage: train" in caplog.text
     with pytest.raises(AttributeError):
         run_stages(toy, ["nothing"], args=Namespace(dry_run=True))
-
-
-def test_the_dry_run_scope_ends_with_its_block():
-    with dry_run_scope(True):
-        assert is_dry_run()
-    assert not is_dry_run()
 
 
 def test_the_json_report_says_how_a_stage_ended(toy, tmp_path):

@@ -9,7 +9,7 @@ from espnet3.errors import StageError
 from espnet3.systems.base import system as system_module
 from espnet3.systems.base.system import BaseSystem
 from espnet3.utils import publish_utils
-from espnet3.utils.stages_utils import dry_run_scope
+from espnet3.utils.dry_run import dry_run_scope
 
 STAGES = [
     "create_dataset",

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from espnet3.utils.stage_logs import lookup, resolve_log_dir
+from espnet3.utils.log_reference import lookup, resolve_log_dir
 
 SYSTEM = SimpleNamespace(
     training_config=OmegaConf.create(

@@ -1,0 +1,49 @@
+"""Dotted references from a system to a value of its configurations, and to a log folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def lookup(root: Any, reference: str) -> Any:
+    """Follow a dotted path through attributes and mappings.
+
+    Returns:
+        The value; ``None`` when any step is absent, mandatory but missing, or cannot be resolved.
+
+    Example:
+        >>> lookup({"a": {"b": 1}}, "a.b"), lookup({"a": None}, "a.b.c")
+        (1, None)
+    """
+    from omegaconf.errors import OmegaConfBaseException
+
+    node = root
+    for name in reference.split("."):
+        try:
+            node = node.get(name) if hasattr(node, "get") else getattr(node, name, None)
+        except OmegaConfBaseException:
+            return None
+        if node is None:
+            return None
+    return node
+
+
+def resolve_log_dir(root: Any, reference: Any) -> Path | None:
+    """Turn a log reference into a folder.
+
+    Args:
+        root: Object at which dotted references start.
+        reference: Dotted path; a ``Path`` taken as it is; or a list or tuple of references, the
+            first of which that leads somewhere counts.
+
+    Returns:
+        The folder; ``None`` when the reference leads nowhere or has another type.
+    """
+    if isinstance(reference, Path):
+        return reference
+    if isinstance(reference, list | tuple):
+        folders = (resolve_log_dir(root, item) for item in reference)
+        return next((folder for folder in folders if folder is not None), None)
+    value = lookup(root, reference) if isinstance(reference, str) else None
+    return Path(value) if isinstance(value, str | Path) and str(value).strip() else None
