@@ -27,7 +27,15 @@ class BaseMetric(ABC):
     """
 
     details: Mapping[str, Any] = {}
-    """What the latest scores were made of, as JSON; goes to ``metrics_details.json``."""
+    """What the latest scores were made of, as JSON; goes to ``metrics_details.json``.
+
+    A metric with one score that is ``100 * errors / reference length`` may write one
+    :class:`~espnet3.components.metrics.utterance_records.UtteranceRecord` per utterance into the
+    folder of the test set, and name that file in ``details["utterances_file"]``: from it come
+    confidence intervals, breakdowns and comparisons.
+    """
+    stem: str = ""
+    """Start of the names of its files; ``measure`` gives each metric of a run another one."""
 
     @abstractmethod
     def __call__(self, data: dict[str, Path], test_name: str, output_dir: Path) -> dict[str, float]:
@@ -54,7 +62,8 @@ class BaseMetric(ABC):
                 file in memory.
 
         Raises:
-            ScpError: If ``keys`` is empty, or the files do not have the same ids.
+            ScpError: If ``keys`` is empty, an id occurs twice, or the files do not have the same
+                ids.
             ConfigError: If ``data`` lacks one of ``keys``.
         """
         if not keys:
@@ -74,6 +83,7 @@ def _iter_lockstep(paths: Mapping[str, Path]) -> Iterator[tuple[UttId, dict[str,
     first, *others = paths
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(contextlib.closing(read_scp(p))) for p in paths.values()]
+        seen: set[UttId] = set()
         for rows in itertools.zip_longest(*readers):
             if None in rows:
                 raise ScpError(f"SCP length mismatch{_describe(paths)}")
@@ -84,13 +94,14 @@ def _iter_lockstep(paths: Mapping[str, Path]) -> Iterator[tuple[UttId, dict[str,
                         f"UID mismatch between {first} and {other}: {utt_id!r} and {row[0]!r}"
                         f"{_describe(paths)}"
                     )
+            _check_new(utt_id, seen, paths[first])
             yield utt_id, {key: row[1] for key, row in zip(paths, rows, strict=True)}
 
 
 def _iter_joined(paths: Mapping[str, Path]) -> Iterator[tuple[UttId, dict[str, str]]]:
     first, *others = paths
-    tables = {key: dict(read_scp(paths[key])) for key in others}
-    count = 0
+    tables = {key: _read_table(paths[key]) for key in others}
+    seen: set[UttId] = set()
     with contextlib.closing(read_scp(paths[first])) as rows:
         for utt_id, value in rows:
             absent = [key for key, table in tables.items() if utt_id not in table]
@@ -99,10 +110,28 @@ def _iter_joined(paths: Mapping[str, Path]) -> Iterator[tuple[UttId, dict[str, s
                     f"UID mismatch between {first} and {absent[0]}: the latter lacks {utt_id!r}"
                     f"{_describe(paths)}"
                 )
-            count += 1
+            _check_new(utt_id, seen, paths[first])
             yield utt_id, {first: value, **{key: table[utt_id] for key, table in tables.items()}}
-    if any(len(table) != count for table in tables.values()):
+    if any(len(table) != len(seen) for table in tables.values()):
         raise ScpError(f"SCP length mismatch{_describe(paths)}")
+
+
+def _read_table(path: Path) -> dict[UttId, str]:
+    table: dict[UttId, str] = {}
+    seen: set[UttId] = set()
+    for utt_id, value in read_scp(path):
+        _check_new(utt_id, seen, path)
+        table[utt_id] = value
+    return table
+
+
+def _check_new(utt_id: UttId, seen: set[UttId], path: Path) -> None:
+    if utt_id in seen:
+        raise ScpError(
+            f"{path}: id {utt_id!r} occurs twice, so scores would count it twice\n"
+            "  an id ends at the first whitespace: ids that hold some look alike up to there"
+        )
+    seen.add(utt_id)
 
 
 def _describe(paths: Mapping[str, Path]) -> str:

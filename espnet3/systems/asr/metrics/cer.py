@@ -15,6 +15,10 @@ class CER(ErrorRate):
 
     name: ClassVar[str] = "CER"
 
-    def split(self, text: str) -> list[str]:
+    def split(self, text: str) -> str:
         """Return the characters of a text."""
-        return list(text)
+        return text
+
+    def describe_unit(self) -> dict[str, str]:
+        """Return the kind of token."""
+        return {"name": "character"}

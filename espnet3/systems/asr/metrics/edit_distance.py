@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias, cast
 
 from rapidfuzz.distance import Levenshtein
@@ -12,20 +12,11 @@ Edit: TypeAlias = Literal["equal", "replace", "delete", "insert"]
 Opcode: TypeAlias = tuple[Edit, int, int, int, int]
 """What happens to ``ref[start:end]``, and the ``hyp[start:end]`` that it becomes."""
 
-
-class Vocabulary:
-    """Numbers for tokens, so that each token is compared as an integer."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def encode(self, tokens: Iterable[str]) -> list[int]:
-        """Return the number of each token; new tokens get new numbers."""
-        numbers = self._numbers
-        return [numbers.setdefault(token, len(numbers)) for token in tokens]
+LETTERS = {"replace": "S", "delete": "D", "insert": "I"}
+"""How edits are written: substitution, deletion, insertion."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EditCounts:
     """How often each edit occurs in a cheapest alignment."""
 
@@ -55,15 +46,15 @@ class EditCounts:
         )
 
 
-def align(ref: Sequence[int], hyp: Sequence[int]) -> list[Opcode]:
+def align(ref: Sequence[str], hyp: Sequence[str]) -> list[Opcode]:
     """Return a cheapest alignment, as spans in order.
 
     Args:
-        ref: Numbers of the reference tokens.
-        hyp: Numbers of the hypothesis tokens.
+        ref: Tokens of the reference; of a string, its characters.
+        hyp: Tokens of the hypothesis, of the same type.
 
     Example:
-        >>> align([1, 2, 3], [1, 3])
+        >>> align(["a", "b", "c"], ["a", "c"])
         [('equal', 0, 1, 0, 1), ('delete', 1, 2, 1, 1), ('equal', 2, 3, 1, 2)]
     """
     return cast(list[Opcode], Levenshtein.opcodes(ref, hyp).as_list())
@@ -73,17 +64,21 @@ def count_edits(opcodes: Iterable[Opcode]) -> EditCounts:
     """Count the tokens of each kind of span.
 
     Example:
-        >>> count_edits(align([1, 2, 3], [1, 3])).deletions
+        >>> count_edits(align("abc", "ac")).deletions
         1
     """
-    counts = {"equal": 0, "replace": 0, "delete": 0, "insert": 0}
+    substitutions = deletions = insertions = hits = 0
     for kind, ref_start, ref_end, hyp_start, hyp_end in opcodes:
-        counts[kind] += (hyp_end - hyp_start) if kind == "insert" else (ref_end - ref_start)
+        if kind == "equal":
+            hits += ref_end - ref_start
+        elif kind == "replace":
+            substitutions += ref_end - ref_start
+        elif kind == "delete":
+            deletions += ref_end - ref_start
+        else:
+            insertions += hyp_end - hyp_start
     return EditCounts(
-        substitutions=counts["replace"],
-        deletions=counts["delete"],
-        insertions=counts["insert"],
-        hits=counts["equal"],
+        substitutions=substitutions, deletions=deletions, insertions=insertions, hits=hits
     )
 
 
@@ -91,21 +86,30 @@ def format_alignment(ref: Sequence[str], hyp: Sequence[str], opcodes: Iterable[O
     """Return three lines: reference, hypothesis and a letter (S, D, I) below each edit.
 
     Example:
-        >>> print(format_alignment(["a", "b"], ["a", "cc"], align([0, 1], [0, 2])))
+        >>> print(format_alignment(["a", "b"], ["a", "cc"], align(["a", "b"], ["a", "cc"])))
         REF: a b
         HYP: a cc
                S
     """
     rows: tuple[list[str], list[str], list[str]] = (["REF:"], ["HYP:"], ["    "])
     for kind, ref_start, ref_end, hyp_start, hyp_end in opcodes:
-        width = max(ref_end - ref_start, hyp_end - hyp_start)
-        for offset in range(width):
-            left = "" if kind == "insert" else ref[ref_start + offset]
-            right = "" if kind == "delete" else hyp[hyp_start + offset]
-            letter = {"equal": "", "replace": "S", "delete": "D", "insert": "I"}[kind]
-            # Stars show where a token has no counterpart.
-            left, right = left or "*" * len(right), right or "*" * len(left)
-            size = max(len(left), len(right))
-            for row, text in zip(rows, (left, right, letter), strict=True):
-                row.append(text.ljust(size))
+        if kind == "equal":
+            same = " ".join(ref[ref_start:ref_end])
+            columns = [(same, same, " " * len(same))]
+        else:
+            columns = list(_show_edits(kind, ref[ref_start:ref_end], hyp[hyp_start:hyp_end]))
+        for row, cells in zip(rows, zip(*columns, strict=True), strict=True):
+            row.extend(cells)
     return "\n".join(" ".join(row).rstrip() for row in rows)
+
+
+def _show_edits(
+    kind: Edit, ref: Sequence[str], hyp: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the three cells of each token; stars show where it has no counterpart."""
+    for place in range(max(len(ref), len(hyp))):
+        left, right = ref[place : place + 1], hyp[place : place + 1]
+        one, other = (left[0] if left else ""), (right[0] if right else "")
+        one, other = one or "*" * len(other), other or "*" * len(one)
+        size = max(len(one), len(other))
+        yield one.ljust(size), other.ljust(size), LETTERS[kind].ljust(size)

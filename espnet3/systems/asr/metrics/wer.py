@@ -18,3 +18,7 @@ class WER(ErrorRate):
     def split(self, text: str) -> list[str]:
         """Return the words of a text."""
         return text.split()
+
+    def describe_unit(self) -> dict[str, str]:
+        """Return the kind of token."""
+        return {"name": "word"}

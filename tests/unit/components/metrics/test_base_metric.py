@@ -81,6 +81,21 @@ def test_joining_wants_the_same_ids(files, ref, hyp):
         read(files(ref=ref, hyp=hyp), "ref", "hyp", align="by_id")
 
 
+@pytest.mark.parametrize("align", ["order", "by_id"])
+def test_an_id_that_occurs_twice_is_refused(files, align):
+    data = files(ref="a 1\nspk 1 x\nspk 2 y\n", hyp="a 1\nspk 1 x\nspk 2 y\n")
+    rows = Metric().iter_inputs(data, "ref", "hyp", align=align)
+    with pytest.raises(AssertionError, match=r"(?s)scp: id 'spk' occurs twice.*whitespace"):
+        list(rows)
+
+
+def test_rows_before_a_repeated_id_come_first(files):
+    rows = Metric().iter_inputs(files(ref="a 1\na 2\n"), "ref")
+    assert next(rows) == ("a", {"ref": "1"})
+    with pytest.raises(ScpError, match="twice"):
+        next(rows)
+
+
 def test_files_are_closed_when_the_iterator_is_abandoned(files):
     data = files(ref="a 1\nb 2\n", hyp="a 1\nb 2\n")
     with warnings.catch_warnings():

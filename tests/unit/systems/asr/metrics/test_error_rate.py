@@ -3,12 +3,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import logging
 
 import jiwer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet3.components.metrics.utterance_records import read_records
 from espnet3.errors import MissingDependencyError
 from espnet3.systems.asr.metrics.cer import CER
 from espnet3.systems.asr.metrics.wer import WER
@@ -96,6 +98,67 @@ def test_details_tell_what_the_score_was_made_of(score):
     assert json.loads(json.dumps(details)) == details
 
 
+def test_every_utterance_is_kept_with_its_edits(score, tmp_path):
+    metric = WER()
+    score(metric, [("a big world x", "a world y"), ("ja", "ja"), ("", "")])
+    assert metric.details["utterances_file"] == "wer_utterances.jsonl"
+    lines = (tmp_path / "clean" / "wer_utterances.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[0]) == {
+        "utt_id": "utt0",
+        "errors": 2,
+        "reference_length": 4,
+        "ref": ["a", "big", "world", "x"],
+        "hyp": ["a", "world", "y"],
+        "edits": [["D", 1, 2, 1, 1], ["S", 3, 4, 2, 3]],
+    }
+    assert [json.loads(line)["errors"] for line in lines] == [2, 0, 0]
+    score(CER(), [("größe", "grösse")])
+    (record,) = read_records(tmp_path / "clean" / "cer_utterances.jsonl")
+    assert (record.ref, record.hyp, record.reference_length) == ("größe", "grösse", 5)
+
+
+@given(pairs=pairs)
+def test_the_records_add_up_to_the_score_and_rebuild_the_hypothesis(tmp_path_factory, pairs):
+    folder = tmp_path_factory.mktemp("records")
+    rate = score_in(folder, WER(), pairs)["WER"]
+    records = list(read_records(folder / "clean" / "wer_utterances.jsonl"))
+    length = sum(r.reference_length for r in records)
+    assert rate == round(100 * sum(r.errors for r in records) / length, 2)
+    for record in records:
+        rebuilt = list(record.ref)
+        for _, start, end, hyp_start, hyp_end in reversed(record.edits):
+            rebuilt[start:end] = record.hyp[hyp_start:hyp_end]
+        assert rebuilt == record.hyp
+
+
+def test_empty_texts_are_counted_and_empty_references_named(score, caplog):
+    metric = WER()
+    with caplog.at_level(logging.WARNING):
+        score(metric, [("a", ""), ("", "b"), *[("", "")] * 6])
+    assert metric.details["empty_references"] == 7
+    assert metric.details["empty_hypotheses"] == 7
+    assert "7 empty references in test set 'clean' (utt1, utt2, utt3, utt4, utt5, …)" in caplog.text
+
+
+def test_normalisers_apply_to_both_sides_and_are_stated(score):
+    metric = WER(normalizer=["lowercase", "no_punctuation"])
+    assert score(metric, [("Hello, World!", "hello world")]) == {"WER": 0.0}
+    assert metric.details["normalizer"]["name"] == "lowercase+no_punctuation"
+    assert score(WER(), [("Hello, World!", "hello world")]) == {"WER": 100.0}
+    with pytest.raises(ValueError, match=r"normalizer = 'lowecase'.*\n.*lowercase"):
+        WER(normalizer="lowecase")
+
+
+def test_files_of_another_stem_do_not_collide(score, tmp_path):
+    metric = WER()
+    metric.stem = "wer_2"
+    score(metric, [("a", "b")])
+    assert sorted(p.name for p in (tmp_path / "clean").iterdir()) == [
+        "wer_2_alignment",
+        "wer_2_utterances.jsonl",
+    ]
+
+
 def test_only_the_worst_fifty_are_listed(score):
     metric = WER()
     score(metric, [("a", "b " * (i % 7)) for i in range(80)])
@@ -115,7 +178,7 @@ def test_empty_texts_may_be_compared_as_such(score):
 def test_nothing_to_score_is_an_error_and_leaves_no_alignment(score, tmp_path):
     with pytest.raises(ValueError, match="no tokens"):
         score(WER(), [])
-    assert not (tmp_path / "clean" / "wer_alignment").exists()
+    assert not list((tmp_path / "clean").iterdir())
 
 
 def test_misaligned_files_are_refused_unless_joined_by_id(tmp_path):
