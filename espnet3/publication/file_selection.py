@@ -27,14 +27,7 @@ ALWAYS_SKIPPED = (
     ".ssh",
     ".aws",
 )
-STAGE_REPORTS = (
-    "*.run.json",
-    "*.training_config.yaml",
-    "*.inference_config.yaml",
-    "*.metrics_config.yaml",
-    "*.publication_config.yaml",
-    "*.demo_config.yaml",
-)
+STAGE_REPORTS = ("*.run.json", "**/*.config/*_config.yaml")
 """What stages write beside their logs: host, command line and a snapshot of every slot."""
 DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
 """Names that hold decoding output when they lie in an experiment folder."""

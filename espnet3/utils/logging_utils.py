@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from espnet3.utils.describe import (
 )
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import get_git_metadata, log_env_metadata, log_run_metadata
-from espnet3.utils.stage_report import log_stage_metadata, report_files
+from espnet3.utils.stage_report import log_stage_metadata, report_paths
 from espnet3.utils.types import PathLike
 
 LOG_FORMAT = (
@@ -130,8 +131,12 @@ def rotate(path: Path) -> None:
     number = 1
     while path.with_name(f"{path.stem}{number}{path.suffix}").exists():
         number += 1
-    for old in (path, *report_files(path)):
-        old.replace(old.with_name(f"{path.stem}{number}{old.name.removeprefix(path.stem)}"))
+    for old in (path, *report_paths(path)):
+        if old.exists():
+            new = old.with_name(f"{path.stem}{number}{old.name.removeprefix(path.stem)}")
+            if new.is_dir():  # of a log that somebody has deleted; a folder is not written over
+                shutil.rmtree(new)
+            old.replace(new)
 
 
 class _StageFileHandler(logging.FileHandler):

@@ -62,6 +62,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "freeze": Key(type=str | list[str]),
         "parallel": _PARALLEL,
         "stage_log_mode": _TEXT,
+        "rank_timeout": Key(type=float),
         "collect_stats": Key(settings="espnet3.components.data.settings.CollectStatsSettings"),
         "dataloader": Key(settings="espnet3.components.data.settings.DataloaderSettings"),
         "lightning_module": _MAPPING,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.log_reference import lookup
 from espnet3.utils.logging_utils import set_stage_log_handler
-from espnet3.utils.stage_ranks import distributed_stages
+
+
+def distributed_stages(system: Any) -> Sequence[str]:
+    """Return the stages that all ranks execute."""
+    stages: Sequence[str] = getattr(system, "DISTRIBUTED_STAGES", ("train",))
+    return stages
 
 
 def log_dir_of(system: Any, stage: str) -> Path | None:

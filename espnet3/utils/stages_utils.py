@@ -13,10 +13,16 @@ from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import FILE_ONLY
 from espnet3.utils.logging_utils import log_stage, log_stage_metadata, set_stage_log_handler
 from espnet3.utils.stage_logs import log_dir_of, open_stage_log
-from espnet3.utils.stage_ranks import published_stage, runs_on_this_rank
-from espnet3.utils.stage_report import StageReport, filled_slots
+from espnet3.utils.stage_ranks import (
+    check_launched_ranks,
+    gate_of,
+    published_stage,
+    runs_on_this_rank,
+)
+from espnet3.utils.stage_report import StageReport, filled_slots, format_summary
 from espnet3.utils.stage_selection import UnknownStageError, resolve_stages
 from espnet3.utils.stage_table import stage_entry
+from espnet3.utils.stop_signals import StageInterrupted, stop_signals
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +75,17 @@ def run_stages(
             folder = log_dir_of(system, stage)
             log.info("[DRY RUN] would run stage: %s (log folder: %s)", stage, folder)
         return
+    check_launched_ranks(system, stages_to_run)
     reports: list[StageReport] = []
     try:
-        for stage in stages_to_run:
-            if runs_on_this_rank(system, stage, log):
-                _run_stage(system, stage, methods[stage], args, log, reports)
+        with stop_signals(), gate_of(system, stages_to_run) as gate:
+            for stage in stages_to_run:
+                if runs_on_this_rank(system, stage, log):
+                    gate.enter(stage)
+                    _run_stage(system, stage, methods[stage], args, log, reports)
     finally:
         if reports:
-            log.info("stages:\n%s", _summary(reports, stages_to_run))
+            log.info("stages:\n%s", format_summary(reports, stages_to_run))
 
 
 def _stage_method(system: Any, stage: str) -> Callable[[], Any]:
@@ -108,7 +117,7 @@ def _run_stage(
     log: logging.Logger,
     reports: list[StageReport],
 ) -> None:
-    with log_stage(stage), published_stage(stage):
+    with log_stage(stage), published_stage(system, stage):
         log_path = open_stage_log(system, stage, log)
         report = StageReport(stage, system, log_path if process_rank() == 0 else None)
         reports.append(report)
@@ -118,7 +127,7 @@ def _run_stage(
             log.info("=== [START] stage: %s ===", stage)
             method()
             report.finish("done")
-            log.info("=== [DONE] stage: %s (%.1fs) ===", stage, report.seconds)
+            log.info("=== [%s] stage: %s (%.1fs) ===", report.status.upper(), stage, report.seconds)
         except BaseException as error:
             _note_place(error, system, stage)
             _report_failure(report, error, log)
@@ -142,10 +151,15 @@ def _note_place(error: BaseException, system: Any, stage: str) -> None:
 
 
 def _report_failure(report: StageReport, error: BaseException, log: logging.Logger) -> None:
-    interrupted = isinstance(error, KeyboardInterrupt)
-    report.finish("interrupted" if interrupted else "failed", error)
-    if interrupted:
-        log.error("stage %s was interrupted after %.1fs", report.stage, report.seconds)
+    cause = _interruption(error)
+    report.finish("failed" if cause is None else "interrupted", cause or error)
+    if cause is not None:
+        log.error(
+            "stage %s was interrupted after %.1fs%s",
+            report.stage,
+            report.seconds,
+            f" ({cause})" if str(cause) else "",
+        )
         return
     # The console shows the error once, when it leaves the program, and the table names this file.
     log.error(
@@ -153,16 +167,13 @@ def _report_failure(report: StageReport, error: BaseException, log: logging.Logg
     )
 
 
-def _summary(reports: Sequence[StageReport], stages_to_run: Sequence[str]) -> str:
-    """Table of stages with status, duration and log file."""
-    width = max(len("stage"), *map(len, stages_to_run))
-    rows = [f"  {'stage':{width}}  {'status':11}  {'seconds':>8}  log"]
-    for report in reports:
-        log = report.log_path or "-"
-        rows.append(f"  {report.stage:{width}}  {report.status:11}  {report.seconds:8.1f}  {log}")
-    ran = {report.stage for report in reports}
-    rows += [f"  {s:{width}}  {'not run':11}  {'-':>8}  -" for s in stages_to_run if s not in ran]
-    return "\n".join(rows)
+def _interruption(error: BaseException) -> BaseException | None:
+    """Return the interruption that ended a stage, if one did."""
+    if isinstance(error, KeyboardInterrupt | StageInterrupted):
+        return error
+    # Lightning answers Ctrl-C by leaving the program.
+    is_exit = isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+    return error.__context__ if is_exit else None
 
 
 __all__ = [

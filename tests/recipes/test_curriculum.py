@@ -16,6 +16,7 @@ from egs3.TEMPLATE.asr.run import (
     parse_cli_and_stage_args,
 )
 from espnet3.systems.asr.system import ASRSystem
+from espnet3.utils.config_utils import load_config_with_defaults
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -140,8 +141,8 @@ def test_phases_run_in_list_order_and_leave_configs_unchanged(monkeypatch):
     assert [tag for tag, _ in trained] == ["training_easy", "training_full"]
     (system,) = systems
     assert system.training_config is system.training_full_config
-    easy = Path("exp/training_easy/train_easy.training_easy_config.yaml")
-    assert OmegaConf.load(easy) == OmegaConf.to_container(system.training_easy_config)
+    easy = Path("exp/training_easy/train_easy.config/training_easy_config.yaml")
+    assert load_config_with_defaults(easy) == OmegaConf.to_container(system.training_easy_config)
 
 
 def test_a_missing_config_names_stage_and_flag(monkeypatch):

@@ -121,7 +121,7 @@ def test_set_overrides_a_value_and_is_kept_in_the_snapshot(recipe):
         *("--set", "training.exp_tag=other", "--set", "training.seed=5"),
     )
     assert done.returncode == 0, done.stderr
-    snapshot = recipe / "exp" / "other" / "export_debug.training_config.yaml"
+    snapshot = recipe / "exp" / "other" / "export_debug.config" / "training_config.yaml"
     assert "seed: 5" in snapshot.read_text()
     report = json.loads((recipe / "exp" / "other" / "export_debug.run.json").read_text())
     assert report["overrides"] == ["training.exp_tag=other", "training.seed=5"]

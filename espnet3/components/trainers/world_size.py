@@ -8,7 +8,8 @@ import lightning
 import torch.distributed
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-from espnet3.errors import SettingError
+from espnet3.errors import ParallelError, SettingError
+from espnet3.utils.stage_ranks import lonely_stage
 
 
 def check_world_size(trainer: lightning.Trainer) -> None:
@@ -19,7 +20,14 @@ def check_world_size(trainer: lightning.Trainer) -> None:
 
     Raises:
         SettingError: If a launcher started another number of processes than devices x nodes.
+        ParallelError: If the other processes do not take part in the running stage.
     """
+    stage = lonely_stage()
+    if stage is not None:
+        raise ParallelError(
+            f"stage {stage} trains, but runs on rank 0 only: the other ranks skip it\n"
+            "  add it to DISTRIBUTED_STAGES of your system, or start one process"
+        )
     configured = trainer.num_devices * trainer.num_nodes
     started = _started_processes()
     if started not in (None, configured):

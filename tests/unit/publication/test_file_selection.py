@@ -59,7 +59,7 @@ def test_private_files_and_caches_are_never_taken(tmp_path):
         "key.pem",
         "ok.py",
     ]
-    for name in [*private, "train.run.json", "train1.training_config.yaml"]:
+    for name in [*private, "train.run.json", "train1.config/training_config.yaml"]:
         write(source / name, "x")
     selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "out")
     assert names(selection, source) == {"top/ok.py"}

@@ -149,11 +149,15 @@ def test_an_earlier_log_is_rotated_to_the_first_free_number(tmp_path):
 
 
 def test_reports_beside_a_log_rotate_with_it(tmp_path):
-    for name in ("train.log", "train.run.json", "train.training_config.yaml", "train.other"):
+    (tmp_path / "train.config").mkdir()
+    (tmp_path / "train1.config").mkdir()
+    (tmp_path / "train1.config" / "of_a_deleted_log.yaml").write_text("")
+    names = ("train.log", "train.run.json", "train.config/training_config.yaml", "train.other")
+    for name in names:
         (tmp_path / name).write_text(name)
     set_stage_log_handler(tmp_path, "train.log")
     assert (tmp_path / "train1.run.json").read_text() == "train.run.json"
-    assert (tmp_path / "train1.training_config.yaml").exists()
+    assert [p.name for p in (tmp_path / "train1.config").iterdir()] == ["training_config.yaml"]
     assert (tmp_path / "train.other").exists()
 
 

@@ -26,7 +26,7 @@ def launch() -> None:
 
 def test_ranks_that_a_stage_started_are_forgotten_after_it():
     before = dict(os.environ)
-    with published_stage("train"):
+    with published_stage(None, "train"):
         assert os.environ[RUNNING_STAGE_VARIABLE] == "train"
         launch()
     assert dict(os.environ) == before
@@ -35,7 +35,7 @@ def test_ranks_that_a_stage_started_are_forgotten_after_it():
 
 def test_ranks_of_an_outer_launcher_stay(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
-    with published_stage("train"):
+    with published_stage(None, "train"):
         launch()
     assert torch.distributed.is_initialized()
     assert os.environ["LOCAL_RANK"] == "0"

@@ -160,7 +160,7 @@ def test_the_json_report_says_how_a_stage_ended(toy, tmp_path):
     assert report["exception"]["type"] == "TypeError"
     assert report["seed"] == 7
     assert report["packages"]["omegaconf"]
-    snapshot = OmegaConf.load(tmp_path / "default" / "infer.training_config.yaml")
+    snapshot = OmegaConf.load(tmp_path / "default" / "infer.config" / "training_config.yaml")
     assert snapshot == {"seed": 7, "a": 7}
 
 
