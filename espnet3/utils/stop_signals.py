@@ -30,6 +30,7 @@ class _State:
     pid: int = -1
     is_deferring: bool = False
     received: int | None = None
+    owned: tuple[int, ...] = ()
 
 
 _state = _State()
@@ -46,8 +47,8 @@ def stop_signals() -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    ours = [number for number in STOP_SIGNALS if before[number] is signal.SIG_DFL]
-    _state.pid = os.getpid()
+    ours = tuple(number for number in STOP_SIGNALS if before[number] is signal.SIG_DFL)
+    _state.pid, _state.owned = os.getpid(), ours
     try:
         for number in ours:
             signal.signal(number, _handle)
@@ -55,7 +56,7 @@ def stop_signals() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
-        _state.received = None
+        _state.received, _state.owned = None, ()
 
 
 @contextlib.contextmanager
@@ -64,9 +65,8 @@ def deferred_stop() -> Iterator[None]:
 
     A second signal ends the block at once.
     """
-    is_caught = any(signal.getsignal(number) is _handle for number in STOP_SIGNALS)
     # Lightning puts handlers of its own in front, which make ranks talk while they do so already.
-    wrapped = {number: signal.getsignal(number) for number in STOP_SIGNALS} if is_caught else {}
+    wrapped = {number: signal.getsignal(number) for number in _state.owned}
     _state.is_deferring = True
     try:
         for number in wrapped:
