@@ -1,0 +1,47 @@
+"""Parse the command line of ``espnet3`` and hand it to a verb."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import espnet3
+from espnet3.cli import check, new
+from espnet3.errors import Espnet3Error
+
+VERBS = (new, check)
+"""Modules with ``add_parser(verbs)`` and ``run(args)``, whose import is cheap."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="espnet3",
+        description="Make and check recipes. A recipe's run.py runs its stages.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"espnet3 {espnet3.__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add_parser(verbs)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        arguments: Words after ``espnet3``; those of this process by default.
+
+    Returns:
+        The exit status: 0, or 1 when something is wrong. What is wrong is on stderr, or is the
+        output of a verb that looks for it.
+    """
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except (Espnet3Error, OSError) as error:
+        lines = [f"error: {error}", *getattr(error, "__notes__", [])]
+        sys.stderr.write("\n".join(lines) + "\n")
+        return 1
