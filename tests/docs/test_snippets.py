@@ -36,7 +36,7 @@ def _module(path: Path) -> str:
 
 
 def _check_command(line: str) -> None:
-    """Check one shell line: make targets exist, run.py flags and stages parse."""
+    """Check one shell line: make targets exist, the words of run.py and espnet3 parse."""
     words = shlex.split(line, comments=True)
     if words[:1] == ["make"]:
         makefile = (REPO_ROOT / "Makefile").read_text()
@@ -49,6 +49,10 @@ def _check_command(line: str) -> None:
         parser.add_argument("--training_easy_config")
         parser.add_argument("--training_full_config")
         parser.parse_args(words[2:])
+    elif words[:1] == ["espnet3"]:
+        from espnet3.cli.main import build_parser as build_command_parser
+
+        build_command_parser().parse_args(words[1:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO_ROOT)))
