@@ -200,29 +200,40 @@ def write_manifest(root: Path) -> None:
     write_json(root / MANIFEST_FILE, entries)
 
 
+def list_members(root: Path) -> tuple[tuple[str, int], ...]:
+    """Return path and size in bytes of the files that ``manifest.json`` lists; empty without it.
+
+    Raises:
+        BundleError: If the manifest is unreadable.
+    """
+    return tuple((name, size) for name, size, _ in _read_manifest(root / MANIFEST_FILE))
+
+
 def verify_manifest(root: Path) -> None:
     """Check every file that ``manifest.json`` lists; without that file there is nothing to check.
 
     Raises:
         BundleError: If the manifest is unreadable, or a file is absent or differs from it.
     """
-    path = root / MANIFEST_FILE
-    if not path.is_file():
-        return
-    try:
-        entries = [
-            (entry["path"], int(entry["size"]), entry["sha256"])
-            for entry in json.loads(path.read_text(encoding="utf-8"))
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise BundleError(f"{path} is not a manifest ({error}); fetch the bundle again") from error
-    for name, size, digest in entries:
+    for name, size, digest in _read_manifest(root / MANIFEST_FILE):
         member = member_path(root, name, MANIFEST_FILE)
         if member.stat().st_size != size or sha256_of(member) != digest:
             raise BundleError(
                 f"{member} is not the file that {MANIFEST_FILE} describes\n"
                 "  it was damaged or changed after packing: fetch or pack the bundle again"
             )
+
+
+def _read_manifest(path: Path) -> list[tuple[str, int, str]]:
+    if not path.is_file():
+        return []
+    try:
+        return [
+            (entry["path"], int(entry["size"]), entry["sha256"])
+            for entry in json.loads(path.read_text(encoding="utf-8"))
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BundleError(f"{path} is not a manifest ({error}); fetch the bundle again") from error
 
 
 def sha256_of(path: Path) -> str:

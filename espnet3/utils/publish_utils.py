@@ -9,6 +9,8 @@ from typing import Any
 from espnet3.errors import StageError
 from espnet3.utils.types import PathLike
 
+NO_UPLOAD = "this version of espnet3 packs models but does not upload them"
+
 
 def pack_model(
     system: Any,
@@ -45,7 +47,7 @@ def upload_model(system: Any) -> None:
         StageError: Always.
     """
     raise StageError(
-        "this version of espnet3 packs models but does not upload them\n"
+        f"{NO_UPLOAD}\n"
         "  upload the folder that pack_model wrote with: hf upload <user>/<name> <folder>"
     )
 

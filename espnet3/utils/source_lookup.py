@@ -73,6 +73,14 @@ def find_parameters(path: str) -> dict[str, Any] | None:
     return {argument.arg: _plain_type(argument.annotation) for argument in named}
 
 
+def find_source(path: str) -> Path | None:
+    """Return the source file of the module in a dotted path; ``None`` if there is none."""
+    found = _find_module(path.split("."))
+    if found is None or found[2] == len(path.split(".")):
+        return None
+    return found[0]
+
+
 def _find_callee(parts: list[str]) -> ast.FunctionDef | None:
     """Return the function, or the ``__init__`` that a class has or inherits from its one base."""
     for hop in range(_MAX_HOPS):

@@ -71,9 +71,12 @@ def run_stages(
     log = log or logger
     methods = {stage: _stage_method(system, stage) for stage in stages_to_run}
     if getattr(args, "dry_run", False):
+        from espnet3.utils.run_plan import log_run_plan
+
         for stage in stages_to_run:
             folder = log_dir_of(system, stage)
             log.info("[DRY RUN] would run stage: %s (log folder: %s)", stage, folder)
+        log_run_plan(system, stages_to_run, log)
         return
     check_launched_ranks(system, stages_to_run)
     reports: list[StageReport] = []

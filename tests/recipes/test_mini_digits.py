@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ pytestmark = pytest.mark.skipif(
     reason="eSpeak NG (extra: digits) is not installed",
 )
 
-STAGES = "create_dataset train_tokenizer collect_stats train infer measure pack_model report"
+STAGES = (
+    "create_dataset train_tokenizer collect_stats train infer measure pack_model report".split()
+)
 CONFIGS = [
     f"--{slot}_config=conf/{slot}.yaml"
     for slot in ("training", "inference", "metrics", "publication")
@@ -52,7 +55,7 @@ def word_error_rate(folder: Path) -> float:
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = copy_recipe("mini_digits/asr", tmp_path_factory.mktemp("mini_digits"))
-    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES.split())
+    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder, result.stdout
 
@@ -90,12 +93,50 @@ def test_second_run_does_nothing_and_gives_the_same(tiny_run: tuple[Path, str]) 
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")}
     checkpoint = (folder / "exp/training/last.ckpt").resolve()
     started = cpu_seconds_of_children()
-    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES.split())
+    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES)
     assert result.returncode == 0, result.stdout + result.stderr
     assert cpu_seconds_of_children() - started < 20
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")} == before
     assert (folder / "exp/training/last.ckpt").resolve() == checkpoint
     assert (folder / "exp/training/report.txt").read_text() == report
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    """Return the modification time of everything in a folder but byte code."""
+    paths = [folder, *folder.rglob("*")]
+    return {str(p): p.lstat().st_mtime_ns for p in paths if "__pycache__" not in str(p)}
+
+
+def states(folder: Path, *arguments: str) -> dict[str, str]:
+    """Return the state of each stage in the run plan."""
+    result = run_recipe(folder, *CONFIGS, *TINY, *arguments, "--dry_run", "--stages", *STAGES)
+    assert result.returncode == 0, result.stderr
+    assert all(f"[DRY RUN] would run stage: {stage}" in result.stderr for stage in STAGES)
+    plan = result.stderr.partition("run plan:\n")[2]
+    rows = [
+        re.match(r"  (\w+) +(up to date|would run|unknown|would fail) ", r)
+        for r in plan.splitlines()
+    ]
+    return {row[1]: row[2] for row in rows if row}
+
+
+def test_the_run_plan_of_a_finished_recipe_writes_nothing(tiny_run: tuple[Path, str]) -> None:
+    folder, _ = tiny_run
+    before = snapshot(folder)
+    found = states(folder)
+    assert snapshot(folder) == before
+    assert found == {
+        "create_dataset": "unknown",
+        "train_tokenizer": "up to date",
+        "collect_stats": "up to date",
+        "train": "up to date",
+        "infer": "up to date",
+        "measure": "would run",
+        "pack_model": "would run",
+        "report": "would run",
+    }
+    more = states(folder, "--set=training.trainer.max_epochs=2", "--set=inference.batch_size=3")
+    assert (more["train"], more["infer"]) == ("would run", "unknown" if False else "would run")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +169,6 @@ def test_half_the_data_is_enough_for_a_word_error_rate_below_20_percent(
             "trainer.max_epochs": 4,
         }
     )
-    result = run_recipe(folder, *CONFIGS, *reduced, "--stages", *STAGES.split())
+    result = run_recipe(folder, *CONFIGS, *reduced, "--stages", *STAGES)
     assert result.returncode == 0, result.stdout + result.stderr
     assert word_error_rate(folder) < 20

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor, nn
 
+from espnet3.components.callbacks.checkpoint_files import metric_stem
 from espnet3.components.callbacks.relative_link import point_to
 from espnet3.utils.types import PathLike
 from espnet3.utils.weights_utils import fit_prefix, read_checkpoint, tensors_of
@@ -72,7 +73,7 @@ class AverageCheckpointsCallback(Checkpoint):
 
     def _write(self, monitor: str, result: tuple[dict[str, Tensor], int]) -> None:
         state, count = result
-        stem = monitor.replace("/", ".")
+        stem = metric_stem(monitor)
         path = self.output_dir / f"{stem}.ave_{count}best.pth"
         # Always the same name, so that what a killed run leaves here goes with the next average.
         staging = self.output_dir / ".average"

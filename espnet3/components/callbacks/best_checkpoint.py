@@ -9,6 +9,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from espnet3.components.callbacks.checkpoint_files import metric_stem
 from espnet3.errors import ConfigError, did_you_mean
 from espnet3.utils.types import PathLike
 
@@ -33,7 +34,7 @@ class BestCheckpoint(ModelCheckpoint):
             save_top_k=top_k,
             save_weights_only=True,
             save_on_train_epoch_end=False,
-            filename="epoch{epoch}_step{step}_" + monitor.replace("/", "."),
+            filename="epoch{epoch}_step{step}_" + metric_stem(monitor),
             auto_insert_metric_name=False,
             enable_version_counter=False,
         )

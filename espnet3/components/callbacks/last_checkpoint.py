@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from espnet3.components.callbacks.checkpoint_files import full_checkpoints
 from espnet3.components.callbacks.relative_link import point_to
 from espnet3.utils.types import PathLike
 
@@ -80,9 +80,3 @@ class LastCheckpoint(ModelCheckpoint):
             point_to(folder / "last.ckpt", path)
             for old in full_checkpoints(folder)[self.keep :]:
                 old.unlink(missing_ok=True)
-
-
-def full_checkpoints(folder: Path) -> list[Path]:
-    """Return the resumable checkpoints of a folder, newest first."""
-    found = [p for p in folder.glob("step*.ckpt") if re.fullmatch(r"step\d+\.ckpt", p.name)]
-    return sorted(found, key=lambda p: (p.stat().st_mtime_ns, int(p.stem[4:])), reverse=True)

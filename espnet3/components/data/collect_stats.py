@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +15,15 @@ from espnet3 import __version__
 from espnet3.components.data.dataloader import refuse_multiple_iterator
 from espnet3.components.data.sharding import ShardingError
 from espnet3.components.data.stats_batch import collect_stats_batch
-from espnet3.components.data.stats_writer import META_NAME, StatsWriter, check_replaceable
+from espnet3.components.data.stats_identity import (
+    CONTENT,
+    find_changes,
+    identify,
+    read_parts,
+    stats_config,
+    with_preprocessor_mode,
+)
+from espnet3.components.data.stats_writer import StatsWriter, check_replaceable
 from espnet3.errors import ConfigError, DataError, SettingError
 from espnet3.parallel.base_runner import BaseRunner
 from espnet3.parallel.env_provider import EnvironmentProvider
@@ -35,8 +42,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-_FEATURE_KEYS = ("frontend", "extract_feats", "feats_extract", "pitch_extract", "energy_extract")
 
 
 class CollectFeatsMissingError(SettingError, AttributeError):
@@ -94,14 +99,13 @@ def collect_stats(
     refuse_multiple_iterator(loaders.get(mode) or {}, mode)
     if parallel_config is not None:
         set_parallel(OmegaConf.create(to_plain(parallel_config)))
-    data = _with_preprocessor_mode(to_plain(dataset_config), mode, augment)
+    data = with_preprocessor_mode(to_plain(dataset_config), mode, augment)
     params = {"write_collected_feats": write_collected_feats}
     provider = CollectStatsInferenceProvider(model_config, data, loaders, mode, task, params=params)
     folder = Path(output_dir) / mode
     with file_lock(Path(output_dir) / f".{mode}.lock"):
-        identity = _identify(provider, keys=keys, lengths_only=lengths_only)
-        if resume and _read_fingerprint(folder) == identity:
-            logger.info("collect_stats %s: %s is up to date", mode, folder)
+        parts = _identify(provider, keys=keys, lengths_only=lengths_only)
+        if resume and _is_up_to_date(folder, mode, parts):
             return
         check_replaceable(folder)
         for leftover in Path(output_dir).glob(f".{mode}.partial-*"):
@@ -114,7 +118,7 @@ def collect_stats(
                 _write_lengths(provider.dataset, writer, batch_size, mode)
             else:
                 _run(provider, writer, batch_size, mode)
-            writer.finish({"version": __version__, "mode": mode, "fingerprint": identity})
+            writer.finish({"version": __version__, "mode": mode, "parts": parts})
     logger.info("collect_stats %s: utterances=%d in %s", mode, writer.num_utterances, folder)
 
 
@@ -141,14 +145,9 @@ class CollectStatsInferenceProvider(EnvironmentProvider):
         shard_idx: int | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        content = {
-            "model_config": to_plain(model_config),
-            "dataset_config": to_plain(dataset_config),
-            "collate_fn": (to_plain(dataloader_config) or {}).get("collate_fn"),
-            "mode": mode,
-            "task": task,
-            "shard_idx": shard_idx,
-        }
+        content = stats_config(
+            model_config, dataset_config, dataloader_config, mode, task, shard_idx
+        )
         super().__init__(DictConfig(content, flags={"allow_objects": True}))
         self.params = dict(params or {})
         self._dataset: Any = None
@@ -283,39 +282,30 @@ def _chunk_indices(n: int, batch_size: int) -> list[list[int]]:
     return [list(range(start, min(start + batch_size, n))) for start in range(0, n, batch_size)]
 
 
-def _with_preprocessor_mode(dataset_config: Any, mode: str, augment: bool | None) -> Any:
-    """Return a copy whose preprocessor, if it has a switch for training, is set for ``mode``."""
-    preprocessor = dataset_config.get("preprocessor")
-    if augment is None or not isinstance(preprocessor, Mapping) or "train" not in preprocessor:
-        return dataset_config
-    switched = {**preprocessor, "train": augment and mode == "train"}
-    return {**dataset_config, "preprocessor": switched}
-
-
 def _identify(
     provider: CollectStatsInferenceProvider, *, keys: Sequence[str] | None, lengths_only: bool
-) -> str | None:
-    """Return the identity of data and settings, ``None`` if they cannot be identified."""
-    config = to_plain(provider.config)
-    model = config["model_config"] or {}
-    # Statistics depend on the front end only; with other models, on who knows what.
-    feature_part = {k: v for k, v in model.items() if k.startswith(("_target_", *_FEATURE_KEYS))}
-    if len(feature_part) > 1:
-        config["model_config"] = feature_part
-    if lengths_only:
-        config["model_config"] = None
+) -> dict[str, str] | None:
+    """Return digests of data and settings, ``None`` if they cannot be compared."""
     describe = getattr(provider.dataset, "content_id", None)
     content = describe() if callable(describe) else len(provider.dataset)
-    options = {"params": provider.params, "keys": keys, "lengths_only": lengths_only}
     try:
-        return fingerprint({**config, **options, "content": content})
+        parts = identify(
+            to_plain(provider.config), params=provider.params, keys=keys, lengths_only=lengths_only
+        )
+        return {**parts, CONTENT: fingerprint(content)}
     except TypeError as error:
         logger.info("collect_stats: not comparable with earlier runs: %s", error)
         return None
 
 
-def _read_fingerprint(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / META_NAME).read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError):
-        return ""
+def _is_up_to_date(folder: Path, mode: str, parts: Mapping[str, str] | None) -> bool:
+    """Tell whether a folder holds what would be written; say why if not."""
+    earlier = read_parts(folder)
+    if not earlier or parts is None:
+        return False
+    changes = find_changes(earlier, parts)
+    if changes:
+        logger.info("collect_stats %s: collected again, because of %s", mode, ", ".join(changes))
+        return False
+    logger.info("collect_stats %s: %s is up to date", mode, folder)
+    return True

@@ -11,11 +11,11 @@ from typing import IO, Any
 import numpy as np
 
 from espnet3.components.data.fileio import escape_uid, write_npy
+from espnet3.components.data.stats_identity import META_NAME
 from espnet3.errors import ConfigError, ModelOutputError
 from espnet3.utils.path_utils import write_json, write_text
 from espnet3.utils.types import UttId
 
-META_NAME = "stats_meta.json"
 _OWN_PATTERNS = ("*_shape", "*_stats.npz", "stats_keys", META_NAME, "collect_feats")
 _HISTOGRAM_BINS = 20
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import lightning
@@ -16,13 +15,12 @@ from torch.optim import Optimizer
 from espnet3.components.data.collate import CommonCollateFn, expects_uid
 from espnet3.components.data.collect_stats import collect_stats
 from espnet3.components.data.dataloader import DataLoaderBuilder
-from espnet3.components.data.settings import CollectStatsSettings
 from espnet3.components.modeling.batch import read_batch
 from espnet3.components.modeling.frozen import FrozenParts
 from espnet3.components.modeling.loss_guard import BatchPlace, LossGuard
 from espnet3.components.modeling.model_output import ModelOutput, is_scalar, read_output
 from espnet3.components.modeling.model_summary import build_model_summary
-from espnet3.components.modeling.settings import ModuleSettings
+from espnet3.components.modeling.settings import ModuleSettings, stats_arguments
 from espnet3.components.optimizers.settings import read_optimization
 from espnet3.components.optimizers.single import build_optimizer, build_scheduler
 from espnet3.errors import ConfigError, SettingError
@@ -251,28 +249,8 @@ class ESPnetLightningModule(lightning.LightningModule):
             SettingError: If ``stats_dir`` is not set.
             AttributeError: If the model has no ``collect_feats``.
         """
-        if self._settings.stats_dir is None:
-            raise SettingError("stats_dir must be set to collect statistics", key="stats_dir")
-        others = self._settings.others
-        options = parse_settings(
-            others.get("collect_stats"), CollectStatsSettings, key="collect_stats"
-        )
-        for mode in options.modes:
-            collect_stats(
-                model_config=others.get("model"),
-                dataset_config=self._settings.dataset,
-                dataloader_config=self._settings.dataloader or {},
-                mode=mode,
-                output_dir=Path(self._settings.stats_dir),
-                task=others.get("task"),
-                parallel_config=others.get("parallel"),
-                write_collected_feats=options.write_collected_feats,
-                batch_size=options.batch_size,
-                keys=options.keys,
-                augment=options.augment,
-                resume=options.resume,
-                lengths_only=options.lengths_only,
-            )
+        for arguments in stats_arguments(self._settings):
+            collect_stats(**arguments)
 
     def state_dict(  # type: ignore[override]
         self, *args: Any, **kwargs: Any

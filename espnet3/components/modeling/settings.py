@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
+from espnet3.components.data.settings import CollectStatsSettings
 from espnet3.errors import MissingConfigError, SettingError
-from espnet3.utils.settings import rest
+from espnet3.utils.settings import parse_settings, rest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,3 +54,33 @@ class ModuleSettings:
         """Tell whether batches of ``mode`` come from an ``iter_factory``."""
         section = self.loader(mode)
         return section.get("iter_factory") is not None and section.get("loader") is None
+
+
+def stats_arguments(settings: ModuleSettings) -> list[dict[str, Any]]:
+    """Return the arguments of ``collect_stats``, once per split.
+
+    Raises:
+        SettingError: If ``stats_dir`` is not set.
+    """
+    if settings.stats_dir is None:
+        raise SettingError("stats_dir must be set to collect statistics", key="stats_dir")
+    others = settings.others
+    options = parse_settings(others.get("collect_stats"), CollectStatsSettings, key="collect_stats")
+    return [
+        {
+            "model_config": others.get("model"),
+            "dataset_config": settings.dataset,
+            "dataloader_config": settings.dataloader or {},
+            "mode": mode,
+            "output_dir": Path(settings.stats_dir),
+            "task": others.get("task"),
+            "parallel_config": others.get("parallel"),
+            "write_collected_feats": options.write_collected_feats,
+            "batch_size": options.batch_size,
+            "keys": options.keys,
+            "augment": options.augment,
+            "resume": options.resume,
+            "lengths_only": options.lengths_only,
+        }
+        for mode in options.modes
+    ]

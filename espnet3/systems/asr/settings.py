@@ -66,6 +66,18 @@ class TokenizerSettings:
         """Tell whether all files of the tokenizer exist."""
         return all(path.is_file() for path in self.files)
 
+    def find_complaint(self) -> str | None:
+        """Say what of a trained tokenizer contradicts the settings; ``None`` if nothing does."""
+        if not self.is_trained():
+            return None
+        count = len(self.token_list_path.read_text(encoding="utf-8").splitlines())
+        if count == self.vocab_size:
+            return None
+        return (
+            f"{self.token_list_path} has {count} symbols, tokenizer.vocab_size = {self.vocab_size} "
+            f"is not applied; delete {self.save_path} to train the tokenizer anew"
+        )
+
     def trainer_options(self) -> dict[str, Any]:
         """Return the arguments of ``train_sentencepiece`` that the section sets."""
         options: dict[str, Any] = {

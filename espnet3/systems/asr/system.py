@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from espnet3.errors import MissingConfigError, StageError
 from espnet3.systems.asr.bundle_assets import find_bundle_assets
+from espnet3.systems.base import stage_plans
 from espnet3.systems.base.system import BaseSystem
 from espnet3.utils import publish_utils
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.path_utils import write_text
+from espnet3.utils.stage_plan import StagePlan, planned_by
 from espnet3.utils.stage_table import STAGES
 
 if TYPE_CHECKING:
@@ -36,6 +39,24 @@ def train_sentencepiece(*args: Any, **kwargs: Any) -> None:
     run(*args, **kwargs)
 
 
+def _plan_train(system: ASRSystem) -> StagePlan:
+    plan = stage_plans.plan_train(system)
+    if system.training_config.get("tokenizer") is None or system.tokenizer_settings().is_trained():
+        return plan
+    return dataclasses.replace(plan, notes=(*plan.notes, "trains the tokenizer first"))
+
+
+def _plan_train_tokenizer(system: ASRSystem) -> StagePlan:
+    from espnet3.systems.asr.tokenizer_plan import plan_train_tokenizer
+
+    recipe_dir = system.training_config.get("recipe_dir")
+    return plan_train_tokenizer(system.tokenizer_settings(), recipe_dir)
+
+
+def _plan_pack_model(system: ASRSystem) -> StagePlan:
+    return stage_plans.plan_pack_model(system, extra=find_bundle_assets(system.training_config))
+
+
 class ASRSystem(BaseSystem):
     """Workflow of a speech recogniser.
 
@@ -48,6 +69,7 @@ class ASRSystem(BaseSystem):
         "train_tokenizer": STAGES["train_tokenizer"].log_dir,
     }
 
+    @planned_by(_plan_train)
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train the tokenizer if it is configured and absent, then the model."""
         self._check_start("train", args, kwargs)
@@ -58,10 +80,11 @@ class ASRSystem(BaseSystem):
             )
         # Other ranks start when rank 0 has a tokenizer, and must never race to write one.
         wanted = config.get("tokenizer") is not None and process_rank() == 0
-        if wanted and not self._tokenizer_settings().is_trained():
+        if wanted and not self.tokenizer_settings().is_trained():
             self.train_tokenizer()
         return super().train()
 
+    @planned_by(_plan_train_tokenizer)
     def train_tokenizer(self, *args: Any, **kwargs: Any) -> None:
         """Gather the training text and train a SentencePiece model on it.
 
@@ -71,11 +94,14 @@ class ASRSystem(BaseSystem):
         """
         self._begin("train_tokenizer", args, kwargs, "training_config.tokenizer.save_path")
         began = time.monotonic()
-        settings = self._tokenizer_settings()
+        settings = self.tokenizer_settings()
         if settings.is_trained():
             logger.info(
                 "Tokenizer already exists. Skipping train_tokenizer(). %s", settings.save_path
             )
+            complaint = settings.find_complaint()
+            if complaint is not None:
+                logger.warning("%s", complaint)
             return
         texts = _gather_texts(settings)
         train_file = self._write_training_text(settings, texts)
@@ -88,12 +114,19 @@ class ASRSystem(BaseSystem):
             time.monotonic() - began,
         )
 
+    @planned_by(_plan_pack_model)
     def pack_model(self, *args: Any, **kwargs: Any) -> Any:
         """Pack the trained model, with its tokenizer and statistics, into a bundle."""
         self._begin("pack_model", args, kwargs, "training_config.exp_dir")
         return publish_utils.pack_model(self, extra=find_bundle_assets(self.training_config))
 
-    def _tokenizer_settings(self) -> TokenizerSettings:
+    def tokenizer_settings(self) -> TokenizerSettings:
+        """Return the section ``tokenizer`` of the training configuration.
+
+        Raises:
+            MissingConfigError: If it is absent.
+            ConfigError: If it has an unknown key or a wrong value.
+        """
         from espnet3.systems.asr.settings import TokenizerSettings
         from espnet3.utils.settings import parse_settings
 

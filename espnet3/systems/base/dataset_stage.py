@@ -65,7 +65,7 @@ def create_dataset(
     recipe_dir = training_config.get("recipe_dir")
     arguments = to_plain(training_config.get("create_dataset")) or {}
     with _locked(training_config.get("data_dir")):
-        for data_src in _sources(training_config, inference_config):
+        for data_src in find_sources(training_config, inference_config):
             logger.info("Ensuring dataset is prepared: %s", data_src or "local")
             module = load_module(data_src=data_src, recipe_dir=recipe_dir)
             builder_class = _builder_class(module, builder_class_name)
@@ -74,8 +74,12 @@ def create_dataset(
     logger.info("Dataset creation completed in %.1fs", time.monotonic() - began)
 
 
-def _sources(training_config: Any, inference_config: Any) -> list[str | None]:
-    """Return each distinct ``data_src`` in order of appearance; ``None`` is the local module."""
+def find_sources(training_config: Any, inference_config: Any) -> list[str | None]:
+    """Return each distinct ``data_src`` in order of appearance; ``None`` is the local module.
+
+    Raises:
+        MissingConfigError: If no dataset or no entry is configured.
+    """
     dataset = training_config.get("dataset")
     if dataset is None:
         raise MissingConfigError(

@@ -101,7 +101,7 @@ def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> _Tes
     from espnet3.systems.base.inference_progress import find_sample_rate
     from espnet3.systems.base.inference_provider import InferenceProvider
 
-    own_config = _with_test_set(config, name)
+    own_config = with_test_set(config, name)
     params = dict(to_plain((settings.provider or {}).get("params")) or {})
     params["input_key"] = settings.input_key
     if settings.output_fn:
@@ -131,7 +131,8 @@ def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> _Tes
     )
 
 
-def _with_test_set(config: DictConfig, name: str) -> DictConfig:
+def with_test_set(config: DictConfig, name: str) -> DictConfig:
+    """Return a copy of an inference configuration that names the test set to decode."""
     own = copy.deepcopy(config)
     OmegaConf.set_readonly(own, False)
     OmegaConf.set_struct(own, False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import yaml
 import espnet3
 from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.fingerprint import fingerprint, fingerprint_file
-from espnet3.utils.path_utils import is_file
+from espnet3.utils.named_files import iter_files
+from espnet3.utils.source_lookup import find_source
 
 _VOLATILE = {"parallel", "device", "device_index", "local_rank"}
 _YAML_SUFFIXES = {".yaml", ".yml"}
@@ -46,20 +46,6 @@ def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[st
     return dict(sorted(parts.items()))
 
 
-def iter_files(node: Any, recipe_dir: Path) -> Iterator[Path]:
-    """Yield the existing files that texts in plain containers name, from here or the recipe."""
-    if isinstance(node, Mapping):
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for child in node:
-            yield from iter_files(child, recipe_dir)
-    elif isinstance(node, str) and node:
-        for path in (Path(node), recipe_dir / node):
-            if is_file(path):
-                yield path
-                return
-
-
 def _without_resume(name: str, value: Any) -> Any:
     if name == "runner" and isinstance(value, Mapping):
         return {k: v for k, v in value.items() if k != "resume"}
@@ -84,21 +70,9 @@ def _named_sources(config: Mapping[str, Any]) -> set[Path]:
     """Return the source files, outside this package, of all targets and the output function."""
     names = [path for _, path in iter_targets(config)]
     names += [config["output_fn"]] if config.get("output_fn") else []
-    found = {_find_source(str(name)) for name in names}
+    found = {find_source(str(name)) for name in names}
     own = Path(espnet3.__file__).parent
     return {path for path in found if path is not None and not path.is_relative_to(own)}
-
-
-def _find_source(dotted: str) -> Path | None:
-    parts = dotted.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        try:
-            spec = importlib.util.find_spec(".".join(parts[:cut]))
-        except (ModuleNotFoundError, ValueError):
-            continue
-        if spec is not None and spec.origin is not None and is_file(Path(spec.origin)):
-            return Path(spec.origin)
-    return None
 
 
 def _tree_digest(folders: Sequence[Path]) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from espnet3.components.callbacks.checkpoint_files import full_checkpoints
 from espnet3.components.trainers.settings import TrainerSettings
-from espnet3.errors import UnsafeCheckpointError, WeightsError
+from espnet3.errors import ConfigError, UnsafeCheckpointError, WeightsError
+from espnet3.systems.base.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
+
+CheckpointReader = Callable[[Path], Any]
 
 
 class ResumePoint(NamedTuple):
@@ -37,10 +41,34 @@ class ResumePoint(NamedTuple):
         return None
 
 
-def find_resume_point(exp_dir: Path) -> ResumePoint | None:
-    """Return the newest readable full checkpoint; damaged ones are named in the log and skipped."""
-    from espnet3.components.callbacks.last_checkpoint import full_checkpoints
+def find_start(
+    settings: TrainingSettings, read: CheckpointReader | None = None
+) -> ResumePoint | Path | None:
+    """Return where training starts: what ``fit.ckpt_path`` means now.
 
+    Args:
+        settings: Settings of the training.
+        read: Reads a checkpoint; by default with torch, safely.
+
+    Returns:
+        For ``auto`` the point at which an earlier run stopped; the path of a checkpoint that is
+        named; ``None`` for a start from scratch.
+
+    Raises:
+        ConfigError: If the named checkpoint does not exist.
+    """
+    given = (settings.fit or {}).get("ckpt_path")
+    if given is None:
+        return None
+    if given == "auto":
+        return find_resume_point(settings.exp_dir, read)
+    if not Path(given).exists():
+        raise ConfigError("no such checkpoint", key="fit.ckpt_path", value=given)
+    return Path(given)
+
+
+def find_resume_point(exp_dir: Path, read: CheckpointReader | None = None) -> ResumePoint | None:
+    """Return the newest readable full checkpoint; damaged ones are named in the log and skipped."""
     if not exp_dir.is_dir():
         return None
     candidates = full_checkpoints(exp_dir)
@@ -48,17 +76,21 @@ def find_resume_point(exp_dir: Path) -> ResumePoint | None:
     if last.is_file() and last.resolve() not in [path.resolve() for path in candidates]:
         candidates.append(last)
     for path in candidates:
-        point = _read_point(path)
+        point = _read_point(path, read or _read_with_torch)
         if point is not None:
             return point
     return None
 
 
-def _read_point(path: Path) -> ResumePoint | None:
+def _read_with_torch(path: Path) -> Any:
     from espnet3.utils.weights_utils import read_checkpoint
 
+    return read_checkpoint(path)
+
+
+def _read_point(path: Path, read: CheckpointReader) -> ResumePoint | None:
     try:
-        content = read_checkpoint(path)
+        content = read(path)
     except (WeightsError, UnsafeCheckpointError) as error:
         logger.warning("Skipped a checkpoint that cannot be read: %s", error)
         return None

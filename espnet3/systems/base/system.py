@@ -10,12 +10,16 @@ from typing import Any, ClassVar, NoReturn
 
 import espnet3
 from espnet3.errors import MissingConfigError, StageError
+from espnet3.systems.base import stage_plans
 from espnet3.utils import publish_utils
 from espnet3.utils.dry_run import is_dry_run
 from espnet3.utils.log_reference import lookup, resolve_log_dir
+from espnet3.utils.stage_plan import StagePlan, planned_by
 from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
 
 logger = logging.getLogger(__name__)
+
+_NO_DEMO = f"is not part of espnet3 {espnet3.__version__}"
 
 
 # Targets of the stages, imported on their first call so that `--help` does not pay for them. The
@@ -172,6 +176,7 @@ class BaseSystem:
                 folders[stage] = folder
         return folders
 
+    @planned_by(stage_plans.plan_create_dataset)
     def create_dataset(self, *args: Any, **kwargs: Any) -> None:
         """Prepare the corpora of all dataset entries."""
         from espnet3.systems.base import dataset_stage
@@ -184,23 +189,27 @@ class BaseSystem:
             builder_class_name=self.DATASET_BUILDER_CLASS_NAME,
         )
 
+    @planned_by(stage_plans.plan_collect_stats)
     def collect_stats(self, *args: Any, **kwargs: Any) -> Any:
         """Collect lengths and feature statistics of the training and validation data."""
         paths = ("training_config.exp_dir", "training_config.stats_dir")
         self._begin("collect_stats", args, kwargs, *paths)
         return collect_stats(self.training_config)
 
+    @planned_by(stage_plans.plan_train)
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train the model."""
         paths = ("training_config.exp_dir", "training_config.model._target_")
         self._begin("train", args, kwargs, *paths)
         return train(self.training_config)
 
+    @planned_by(stage_plans.plan_infer)
     def infer(self, *args: Any, **kwargs: Any) -> Any:
         """Run the trained model over the test sets."""
         self._begin("infer", args, kwargs, "inference_config.inference_dir")
         return infer(self.inference_config)
 
+    @planned_by(stage_plans.plan_measure)
     def measure(self, *args: Any, **kwargs: Any) -> Any:
         """Score what ``infer`` wrote."""
         from espnet3.utils.env_report import FILE_ONLY
@@ -210,21 +219,25 @@ class BaseSystem:
         logger.info("results: %s", results, extra=FILE_ONLY)
         return results
 
+    @planned_by(stage_plans.plan_pack_model)
     def pack_model(self, *args: Any, **kwargs: Any) -> Any:
         """Pack the trained model into a bundle."""
         self._begin("pack_model", args, kwargs, "training_config.exp_dir")
         return publish_utils.pack_model(self)
 
+    @planned_by(stage_plans.plan_upload_model)
     def upload_model(self, *args: Any, **kwargs: Any) -> Any:
         """Upload the bundle to the Hub."""
         self._begin("upload_model", args, kwargs)
         return publish_utils.upload_model(self)
 
+    @planned_by(lambda _: StagePlan(state="would fail", why=_NO_DEMO))
     def pack_demo(self, *args: Any, **kwargs: Any) -> Any:
         """Pack a demo around the bundle."""
         self._begin("pack_demo", args, kwargs)
         self._refuse("pack_demo", "espnet3.publication.InferenceSession runs a bundle from Python")
 
+    @planned_by(lambda _: StagePlan(state="would fail", why=_NO_DEMO))
     def upload_demo(self, *args: Any, **kwargs: Any) -> Any:
         """Upload the demo."""
         self._begin("upload_demo", args, kwargs)
@@ -259,4 +272,4 @@ class BaseSystem:
 
     @staticmethod
     def _refuse(stage: str, instead: str) -> NoReturn:
-        raise StageError(f"stage {stage} is not part of espnet3 {espnet3.__version__}\n  {instead}")
+        raise StageError(f"stage {stage} {_NO_DEMO}\n  {instead}")

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from espnet3.components.optimizers.settings import OptimizationSettings, read_optimization
 from espnet3.errors import ConfigError, MissingConfigError
-from espnet3.systems.base.resume import ResumePoint, find_resume_point
+from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.utils.config_sources import override_comments
 from espnet3.utils.config_utils import instantiate_config, to_plain
@@ -47,7 +47,7 @@ def train(config: Any) -> None:
     settings = parse_settings(config, TrainingSettings, key="")
     optimization = None if settings.lightning_module else read_optimization(config)
     fit = dict(settings.fit or {})
-    _check_model(settings)
+    check_model(settings)
     _prepare(settings)
     point = _resolve_checkpoint(fit, settings)
     if point is not None and (way_on := point.way_on(settings.trainer)) is not None:
@@ -89,16 +89,28 @@ def collect_stats(config: Any) -> None:
         SettingError: If ``stats_dir`` is not set.
     """
     settings = parse_settings(config, TrainingSettings, key="")
-    _check_model(settings)
+    check_model(settings)
     _prepare(settings)
-    plain = dict(to_plain(config))
-    plain["model"] = {k: v for k, v in (settings.model or {}).items() if k not in _NORMALIZER_KEYS}
+    plain = without_normalizer(config)
     stripped = OmegaConf.create(plain) if isinstance(config, DictConfig) else plain
     module = _build_module(_build_model(settings, plain["model"]), stripped, settings)
     _build_trainer(module, stripped, settings).collect_stats()
 
 
-def _check_model(settings: TrainingSettings) -> None:
+def without_normalizer(config: Any) -> dict[str, Any]:
+    """Return a plain copy of a training configuration whose model does not normalise features."""
+    plain = dict(to_plain(config))
+    model = (plain.get("model") or {}).items()
+    return {**plain, "model": {k: v for k, v in model if k not in _NORMALIZER_KEYS}}
+
+
+def check_model(settings: TrainingSettings) -> None:
+    """Check that a configuration names a model that this version can train.
+
+    Raises:
+        ConfigError: If it needs an ESPnet2 task.
+        MissingConfigError: If there is none.
+    """
     if settings.task:
         raise ConfigError(
             "ESPnet2 tasks are not supported by this version",
@@ -143,27 +155,22 @@ def _write_config(config: Any, exp_dir: Path) -> None:
 
 def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> ResumePoint | None:
     """Turn ``ckpt_path: auto`` into a path, in place; return the point that was found."""
-    given = fit.pop("ckpt_path", None)
-    if given is None:
-        if (settings.exp_dir / "last.ckpt").exists():
+    fit.pop("ckpt_path", None)
+    start = find_start(settings)
+    if start is None:
+        if not (settings.fit or {}).get("ckpt_path") and (settings.exp_dir / "last.ckpt").exists():
             logger.warning(
                 "%s has a checkpoint, but training starts anew; fit.ckpt_path: auto would go on",
                 settings.exp_dir,
             )
         return None
-    point = None
-    if given == "auto":
-        point = find_resume_point(settings.exp_dir)
-        if point is None:
-            return None
-        if point.way_on(settings.trainer) is None:
-            logger.info("Going on after %d steps, from %s", point.steps, point.path)
-        given = str(point.path)
-    elif not Path(given).exists():
-        raise ConfigError("no such checkpoint", key="fit.ckpt_path", value=given)
-    fit["ckpt_path"] = given
+    fit["ckpt_path"] = str(start.path if isinstance(start, ResumePoint) else start)
     fit.setdefault("weights_only", True)
-    return point
+    if not isinstance(start, ResumePoint):
+        return None
+    if start.way_on(settings.trainer) is None:
+        logger.info("Going on after %d steps, from %s", start.steps, start.path)
+    return start
 
 
 def _build_model(settings: TrainingSettings, section: Mapping[str, Any] | None) -> nn.Module:

@@ -8,11 +8,22 @@ from typing import Any
 
 from espnet3.systems.asr.system import ASRSystem
 from espnet3.utils.path_utils import write_text
+from espnet3.utils.stage_plan import StagePlan, planned_by
+
+
+def _plan_report(system: MiniDigitsSystem) -> StagePlan:
+    """Declare what the stage ``report`` reads and writes."""
+    inference_dir = Path(system.metrics_config.inference_dir)
+    return StagePlan(
+        inputs=(inference_dir / "metrics.md", Path(system.publication_config.pack_model.out_dir)),
+        outputs=(Path(system.training_config.exp_dir, "report.txt"),),
+    )
 
 
 class MiniDigitsSystem(ASRSystem):
     """Speech recognition with one more stage, ``report``."""
 
+    @planned_by(_plan_report)
     def report(self, *args: Any, **kwargs: Any) -> str:
         """Show the error rates, where things are, and a transcript made by the bundle.
 

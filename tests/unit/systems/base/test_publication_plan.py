@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from omegaconf import OmegaConf
+
+from espnet3.systems.base.publication_plan import plan_pack_model, plan_upload_model
+from espnet3.utils import publish_utils
+
+
+def test_the_plan_counts_what_is_packed_and_lists_what_would_be_uploaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exp = tmp_path / "exp"
+    exp.mkdir()
+    (exp / "notes.txt").write_text("1234")
+    system = SimpleNamespace(
+        training_config=OmegaConf.create({"exp_dir": "exp"}),
+        publication_config=OmegaConf.create(
+            {"pack_model": {"out_dir": "exp/pack"}, "upload_model": {"hf_repo": "me/it"}}
+        ),
+    )
+    plan = plan_pack_model(system)
+    assert (plan.state, plan.why) == ("would run", "always runs; writes a bundle")
+    assert plan.notes == ("copies 1 more files, 4 B",)
+    assert str(plan.outputs[0]) == "exp/pack"
+    empty = plan_upload_model(system.publication_config)
+    assert (empty.uploads, empty.notes) == ((), ("there is no bundle yet",))
+
+    out_dir = publish_utils.pack_model(system)
+    assert "replaces the bundle" in plan_pack_model(system).why
+    plan = plan_upload_model(system.publication_config)
+    assert plan.state == "would fail"
+    assert plan.why == publish_utils.NO_UPLOAD
+    sizes = {p.relative_to(out_dir).as_posix(): p.stat().st_size for p in out_dir.rglob("*.*")}
+    assert dict(plan.uploads)["exp/notes.txt"] == 4
+    assert all(sizes[name] == size for name, size in plan.uploads)
+    assert plan.notes == (f"{len(plan.uploads)} files for me/it",)
