@@ -45,7 +45,7 @@ def consider_order(plans: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
     for stage, plan in plans.items():
         considered[stage] = plan
         pending = [name for name, other in considered.items() if other.state != "up to date"]
-        if plan.state == "would fail" and pending[:1] != [stage]:
+        if plan.state == "would fail" and not plan.is_final and pending[:1] != [stage]:
             why = f"it would fail as things are, before {pending[0]}: {plan.why}"
             considered[stage] = replace(plan, state="unknown", why=why)
         if plan.state != "up to date":

@@ -23,6 +23,8 @@ class StagePlan:
 
     state: State = "would run"
     """``unknown`` when only the running stage can tell."""
+    is_final: bool = False
+    """Whether ``would fail`` holds whatever earlier stages do."""
     why: str = "always runs"
     """The reason, in a few words."""
     inputs: tuple[Path, ...] = ()

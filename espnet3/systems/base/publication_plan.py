@@ -37,13 +37,16 @@ def plan_upload_model(publication_config: Any) -> StagePlan:
     """List the files of the bundle, as its manifest names them."""
     folder = read_value(publication_config, "pack_model.out_dir")
     repository = read_value(publication_config, "upload_model.hf_repo")
-    if folder is None:
-        return StagePlan(state="would fail", why=NO_UPLOAD)
-    bundle = Path(str(folder))
-    members = list_members(bundle)
+    bundle = None if folder is None else Path(str(folder))
+    members = () if bundle is None else list_members(bundle)
     where = f"{len(members)} files for {repository}" if members else "there is no bundle yet"
     return StagePlan(
-        state="would fail", why=NO_UPLOAD, inputs=(bundle,), uploads=members, notes=(where,)
+        state="would fail",
+        is_final=True,
+        why=NO_UPLOAD,
+        inputs=() if bundle is None else (bundle,),
+        uploads=members,
+        notes=(where,),
     )
 
 

@@ -231,13 +231,13 @@ class BaseSystem:
         self._begin("upload_model", args, kwargs)
         return publish_utils.upload_model(self)
 
-    @planned_by(lambda _: StagePlan(state="would fail", why=_NO_DEMO))
+    @planned_by(lambda _: StagePlan(state="would fail", is_final=True, why=_NO_DEMO))
     def pack_demo(self, *args: Any, **kwargs: Any) -> Any:
         """Pack a demo around the bundle."""
         self._begin("pack_demo", args, kwargs)
         self._refuse("pack_demo", "espnet3.publication.InferenceSession runs a bundle from Python")
 
-    @planned_by(lambda _: StagePlan(state="would fail", why=_NO_DEMO))
+    @planned_by(lambda _: StagePlan(state="would fail", is_final=True, why=_NO_DEMO))
     def upload_demo(self, *args: Any, **kwargs: Any) -> Any:
         """Upload the demo."""
         self._begin("upload_demo", args, kwargs)

@@ -89,6 +89,8 @@ def test_what_fails_now_may_work_after_an_earlier_stage():
     plan = consider_order({"train": StagePlan(), "pack": failing})["pack"]
     assert plan.state == "unknown"
     assert plan.why == "it would fail as things are, before train: no weights"
+    final = StagePlan(state="would fail", is_final=True)
+    assert consider_order({"train": StagePlan(), "pack": final})["pack"] == final
 
 
 def test_the_table_names_paths_sizes_uploads_and_notes(tmp_path):
