@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -29,3 +29,39 @@ class EnvironmentProvider(ABC):
 
         It must be picklable and hold plain values only; heavy objects are built when it is called.
         """
+
+
+class ModelProvider(EnvironmentProvider):
+    """A provider of a data set, a model and plain parameters.
+
+    Args:
+        config: Configuration that is given to both build methods.
+        params: Further entries of the environment.
+    """
+
+    def __init__(self, config: DictConfig, params: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        self.params: dict[str, Any] = dict(params or {})
+
+    @staticmethod
+    @abstractmethod
+    def build_dataset(config: DictConfig) -> Any:
+        """Return the data set."""
+
+    @staticmethod
+    @abstractmethod
+    def build_model(config: DictConfig) -> Any:
+        """Return the model."""
+
+    def build_worker_setup_fn(self) -> Callable[[], dict[str, Any]]:
+        """Return a function that builds data set and model anew, with the present ``params``."""
+        cls, config, params = type(self), self.config, dict(self.params)
+
+        def build_env() -> dict[str, Any]:
+            return {
+                "dataset": cls.build_dataset(config),
+                "model": cls.build_model(config),
+                **params,
+            }
+
+        return build_env

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import MissingConfigError
-from espnet3.parallel.base_runner import check_in_process
-from espnet3.parallel.parallel import get_parallel_config
+from espnet3.errors import MissingConfigError, ParallelError
+from espnet3.parallel.parallel import read_settings
 from espnet3.utils.config_merge import walk
 from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.import_utils import import_object
@@ -29,7 +28,11 @@ def check_before_building(config: Mapping[str, Any]) -> None:
         ParallelError: If the registered parallel configuration asks for workers.
         MissingConfigError: If a file under ``model`` does not exist.
     """
-    check_in_process(get_parallel_config())
+    if not read_settings().is_in_process:
+        raise ParallelError(
+            "the infer stage works in its own process only\n"
+            "  set `parallel: {env: local, n_workers: 1}`"
+        )
     if config.get("output_fn"):
         load_output_fn(config["output_fn"])
     for key, target in iter_targets(config.get("output_artifacts"), "output_artifacts"):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import UnsupportedValueType
 
 from espnet3.errors import ConfigError, did_you_mean
-from espnet3.parallel.env_provider import EnvironmentProvider
+from espnet3.parallel.env_provider import ModelProvider
 from espnet3.utils.config_utils import instantiate_config
 
 
-class InferenceProvider(EnvironmentProvider):
+class InferenceProvider(ModelProvider):
     """Build one test set and the model of ``inference.yaml`` when they are asked for.
 
     Subclasses may override :meth:`build_dataset` and :meth:`build_model`, as static methods or as
@@ -35,34 +35,21 @@ class InferenceProvider(EnvironmentProvider):
         inference_config: DictConfig | Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        self.params: dict[str, Any] = dict(params or {})
+        given = dict(params or {})
         for name in ("dataset", "model"):
-            if name in self.params:
+            if name in given:
                 raise ConfigError(
                     f"{name!r} is built by the provider and cannot be replaced",
                     key="provider.params",
                     hint="choose another name for this parameter",
                 )
-        super().__init__(_merge(inference_config, self.params))
+        super().__init__(_merge(inference_config, given), given)
         self._dataset: Any = None
 
     def build_env_local(self) -> dict[str, Any]:
         """Build the model, and the test set unless :meth:`local_dataset` already has."""
         model = self.build_model(self.config)
         return {"dataset": self.local_dataset(), "model": model, **self.params}
-
-    def build_worker_setup_fn(self) -> Callable[[], dict[str, Any]]:
-        """Return a function that builds test set and model, with the present ``params``."""
-        cls, config, params = type(self), self.config, dict(self.params)
-
-        def build_env() -> dict[str, Any]:
-            return {
-                "dataset": cls.build_dataset(config),
-                "model": cls.build_model(config),
-                **params,
-            }
-
-        return build_env
 
     def local_dataset(self) -> Any:
         """Return the test set of this process, built once."""

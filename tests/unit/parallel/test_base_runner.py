@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from espnet3.errors import ParallelError
 from espnet3.parallel import parallel
 from espnet3.parallel.base_runner import BaseRunner
 from espnet3.parallel.env_provider import EnvironmentProvider
@@ -90,15 +89,6 @@ def test_batch_forward_maps_forward():
     assert ScalingRunner.batch_forward([1, 0], dataset="ab", model=str.upper) == ["B", "A"]
 
 
-@pytest.mark.parametrize(
-    "block", [{"env": "local", "n_workers": 2}, {"env": "slurm"}, {"env": "local_gpu"}]
-)
-def test_workers_are_refused_with_what_to_set(block):
-    set_parallel(OmegaConf.create(block))
-    with pytest.raises(ParallelError, match=r"env: local, n_workers: 1"):
-        EchoRunner(CountingProvider())([0])
-
-
 @pytest.mark.parametrize("block", [{}, {"env": None, "n_workers": None, "options": None}])
 def test_a_block_without_values_means_one_local_worker(block):
     set_parallel(OmegaConf.create(block))
@@ -115,13 +105,6 @@ def test_zero_workers_are_refused():
     set_parallel(OmegaConf.create({"n_workers": 0}))
     with pytest.raises(ValueError, match="parallel.n_workers"):
         EchoRunner(CountingProvider())([0])
-
-
-def test_detached_mode_is_refused():
-    with pytest.raises(ParallelError, match="async_mode"):
-        EchoRunner(CountingProvider(), async_mode=True)
-    with pytest.raises(TypeError):
-        EchoRunner(CountingProvider(), async_specs_dir="specs")
 
 
 def test_abstract_classes_cannot_be_built():

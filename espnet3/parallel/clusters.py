@@ -1,0 +1,221 @@
+"""Build the Dask cluster that a ``parallel`` block asks for."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from espnet3.errors import ConfigError, MissingDependencyError
+from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
+from espnet3.utils.import_utils import import_object, require_package
+
+logger = logging.getLogger(__name__)
+
+_CLASS_NAMES = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "sge": "SGECluster",
+    "lsf": "LSFCluster",
+    "htcondor": "HTCondorCluster",
+    "moab": "MoabCluster",
+    "oar": "OARCluster",
+}
+
+_ANY_PORT = "127.0.0.1:0"
+"""Where status pages are served; Dask's fixed port would clash with the next run."""
+
+_QUIET = {
+    # The driver decides what happens to work whose worker died.
+    "distributed.scheduler.allowed-failures": 0,
+    # Idle processes of Dask's defaults take 4 % of a core each, mostly to watch themselves.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.worker.memory.monitor-interval": "2s",
+}
+
+
+def _lazy_class(name: str, module: str, package: str, extra: str) -> type:
+    """Return a class whose construction imports and builds the real one."""
+
+    def construct(cls: type, *args: Any, **kwargs: Any) -> Any:
+        require_dask()
+        require_package(package, extra=extra, feature=f"parallel.env: {name}")
+        return import_object(f"{module}.{cls.__name__}")(*args, **kwargs)
+
+    return type(name, (), {"__new__": construct, "__doc__": f"``{module}.{name}``, imported late."})
+
+
+CLUSTER_MAP: dict[str, type] = {
+    **{
+        env: _lazy_class(_CLASS_NAMES[env], "dask_jobqueue", "dask_jobqueue", "cluster")
+        for env in BATCH_ENVS
+    },
+    "ssh": _lazy_class("SSHCluster", "dask.distributed", "asyncssh", "cluster"),
+}
+"""Cluster classes of the batch systems and of ``ssh``; Dask is imported when one is built."""
+
+
+def require_dask() -> None:
+    """Raise unless Dask can be imported.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Dask is required for more than one worker ({error})\n"
+            '  install it with: pip install "dask[distributed]"'
+        ) from error
+
+
+def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> Any:
+    """Start the cluster of a ``parallel`` block; its workers may come later.
+
+    Args:
+        settings: The block.
+        start_workers: Whether a batch system gets jobs at once.
+
+    Raises:
+        ConfigError: If the back end is unknown, or has too few GPUs.
+        MissingDependencyError: If a package is missing.
+    """
+    backend, options = settings.backend, dict(settings.options or {})
+    require_dask()
+    with quiet_dask():
+        if backend == "auto":
+            backend = "local_gpu" if count_gpus() > 1 else "local"
+        if backend == "local":
+            return _build_local(settings.num_workers, options)
+        if backend == "local_gpu":
+            return build_gpu_cluster(settings.num_workers, options)
+        if backend == "ssh":
+            settings.num_workers  # noqa: B018
+            return CLUSTER_MAP["ssh"](**options)
+        cluster = _build_kube(options) if backend == "kube" else _build_batch(backend, options)
+        if start_workers:
+            cluster.scale(settings.num_workers)
+        return cluster
+
+
+@contextmanager
+def quiet_dask() -> Iterator[None]:
+    """Start Dask servers inside the block without their self-observation."""
+    import dask
+
+    with dask.config.set(_QUIET):
+        yield
+
+
+def count_gpus() -> int:
+    """Return how many CUDA devices this process sees."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _build_local(n_workers: int, options: Mapping[str, Any]) -> Any:
+    from distributed import LocalCluster
+
+    defaults = {
+        "threads_per_worker": 1,
+        # Whoever connects can run code, so only this machine may.
+        "host": "127.0.0.1",
+        "dashboard_address": _ANY_PORT,
+        "silence_logs": logging.CRITICAL,
+        "memory_limit": 0,
+        "env": _thread_variables(n_workers),
+    }
+    return LocalCluster(**{**defaults, **options, "n_workers": n_workers})
+
+
+def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
+    """Start one worker per GPU, each of which sees only its own.
+
+    Raises:
+        ConfigError: If there are fewer GPUs than workers.
+    """
+    count = count_gpus()
+    if n_workers > count:
+        raise ConfigError(
+            f"{n_workers} workers need as many GPUs, but {count} are visible",
+            key="parallel.n_workers",
+            value=n_workers,
+        )
+    if n_workers < count:
+        logger.warning("parallel.n_workers is %d: %d GPUs will idle", n_workers, count - n_workers)
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(index) for index in range(count)]
+    threads = _thread_variables(n_workers)
+    base = {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, **options}
+    workers = {
+        index: {
+            "cls": Nanny,
+            "options": {
+                **base,
+                "env": {**threads, **base.get("env", {}), "CUDA_VISIBLE_DEVICES": names[index]},
+            },
+        }
+        for index in range(n_workers)
+    }
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": _ANY_PORT},
+    }
+    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+def _thread_variables(n_workers: int) -> dict[str, str]:
+    """Share the cores among the workers of one machine."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // n_workers))
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+
+
+def _build_batch(backend: str, options: dict[str, Any]) -> Any:
+    walltime = options.get("walltime")
+    if isinstance(walltime, int) and not isinstance(walltime, bool):
+        options["walltime"] = format_walltime(walltime)
+        logger.info(
+            "parallel.options.walltime: %d seconds is %s (YAML reads 30:00 as a number; quote it)",
+            walltime,
+            options["walltime"],
+        )
+    options["scheduler_options"] = {
+        "dashboard_address": _ANY_PORT,
+        **(options.get("scheduler_options") or {}),
+    }
+    return CLUSTER_MAP[backend](**options)
+
+
+def format_walltime(seconds: int) -> str:
+    """Return seconds as ``HH:MM:SS``.
+
+    Example:
+        >>> format_walltime(1800)
+        '00:30:00'
+    """
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _build_kube(options: Mapping[str, Any]) -> Any:
+    try:
+        import dask_kubernetes
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Please install dask_kubernetes for parallel.env: kube\n"
+            '  pip install "espnet3[cluster]"'
+        ) from error
+    try:
+        from dask_kubernetes.operator import KubeCluster
+    except ImportError:
+        KubeCluster = dask_kubernetes.KubeCluster  # noqa: N806
+    return KubeCluster(**options)

@@ -1,0 +1,207 @@
+"""Let the workers of a Dask client pull work until all is done, also when some of them die."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from espnet3.errors import ParallelError
+from espnet3.parallel.backlog import Backlog
+from espnet3.utils.types import Seconds
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+logger = logging.getLogger(__name__)
+
+U = TypeVar("U")
+
+_DEPTH = 2
+"""Pieces per worker: one in work and one that waits, so that no worker waits for the driver."""
+_SHARED_DEATHS = 2
+_LONE_DEATHS = 2
+_POLL_SEC: Seconds = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Generic[U]):
+    """A piece of work that is over."""
+
+    units: list[U]
+    """What was in it."""
+    value: Any
+    """What the function returned; ``None`` if ``is_lost``."""
+    worker: str
+    """Name of the worker."""
+    is_lost: bool = False
+    """Whether workers died of it each time, alone on its worker too."""
+
+    def take(self) -> Any:
+        """Return the value.
+
+        Raises:
+            ParallelError: If the work is lost.
+        """
+        if self.is_lost:
+            raise ParallelError(
+                f"each worker that took {_shorten(repr(self.units))} died, the last was "
+                f"{self.worker}\n  did it run out of memory? the workers' logs may tell"
+            )
+        return self.value
+
+
+@dataclass
+class _Piece(Generic[U]):
+    units: list[U]
+    deaths: int = 0
+    is_alone: bool = False
+
+
+class WorkPool(Generic[U]):
+    """Hand out pieces of a backlog and yield what comes back, in the order of completion.
+
+    What a dead worker had is done again by another one. Work that was there at two deaths is
+    split up and each part is done while nothing else is; what kills two workers even then is given
+    up.
+
+    Args:
+        client: Dask client.
+        num_workers: Workers to expect.
+        start_timeout: How long to wait while there is no worker at all; ``None`` for ever.
+        split: Cuts one unit into the smallest ones that can be done alone.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        num_workers: int,
+        start_timeout: Seconds | None = 600.0,
+        split: Callable[[U], Sequence[U]] = lambda unit: [unit],
+    ) -> None:
+        self._client = client
+        self._num_workers = num_workers
+        self._start_timeout = start_timeout
+        self._split = split
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._flying: dict[str, tuple[Future, _Piece[U]]] = {}
+        self._retries: list[_Piece[U]] = []
+        self._suspects: list[_Piece[U]] = []
+        self._seen_worker = time.monotonic()
+        self.deaths = 0
+        """Workers that died with work."""
+
+    def run(self, func: Callable[..., Any], backlog: Backlog[U]) -> Iterator[Finished[U]]:
+        """Call ``func(units)`` on the workers until the backlog is empty.
+
+        Args:
+            func: Importable function, or one that can be pickled by value.
+            backlog: Work to do.
+
+        Raises:
+            ParallelError: If there is no worker for too long.
+            Exception: What ``func`` raises; the rest of the work is cancelled then.
+        """
+        self._seen_worker = time.monotonic()
+        try:
+            self._feed(func, backlog)
+            while self._flying:
+                future, piece = self._wait()
+                finished = self._settle(future, piece, backlog)
+                self._feed(func, backlog)
+                yield from finished
+        finally:
+            self._client.cancel([future for future, _ in self._flying.values()])
+            self._flying.clear()
+
+    def _feed(self, func: Callable[..., Any], backlog: Backlog[U]) -> None:
+        while len(self._flying) < _DEPTH * self._num_workers:
+            piece = self._retries.pop(0) if self._retries else _Piece(backlog.take())
+            if not piece.units:
+                break
+            self._submit(func, piece)
+        if not self._flying and self._suspects:
+            self._submit(func, self._suspects.pop(0))
+
+    def _submit(self, func: Callable[..., Any], piece: _Piece[U]) -> None:
+        future = self._client.submit(_run_piece, func, piece.units, pure=False)
+        self._flying[future.key] = (future, piece)
+        future.add_done_callback(self._done.put)
+
+    def _wait(self) -> tuple[Future, _Piece[U]]:
+        while True:
+            try:
+                return self._flying.pop(self._done.get(timeout=_POLL_SEC).key)
+            except queue.Empty:
+                self._look_after_workers()
+
+    def _settle(self, future: Future, piece: _Piece[U], backlog: Backlog[U]) -> list[Finished[U]]:
+        from distributed import KilledWorker
+
+        if future.status == "error":
+            error = future.exception()
+            if not isinstance(error, KilledWorker):
+                raise error.with_traceback(future.traceback())
+            return self._bury(piece, error)
+        if future.status != "finished":
+            raise ParallelError("the connection to the scheduler was lost")
+        value, seconds, worker = future.result()
+        backlog.record(count=len(piece.units), seconds=seconds)
+        return [Finished(units=piece.units, value=value, worker=worker)]
+
+    def _bury(self, piece: _Piece[U], error: Any) -> list[Finished[U]]:
+        """Decide what happens to the work of a dead worker."""
+        self.deaths += 1
+        piece.deaths += 1
+        worker = str(error.last_worker.name)
+        logger.warning("Worker %s died; what it had is done again", worker)
+        if piece.is_alone and piece.deaths >= _LONE_DEATHS:
+            return [Finished(units=piece.units, value=None, worker=worker, is_lost=True)]
+        if piece.is_alone:
+            self._suspects.insert(0, piece)
+        elif piece.deaths < _SHARED_DEATHS:
+            self._retries.append(piece)
+        else:
+            parts = [part for unit in piece.units for part in self._split(unit)]
+            self._suspects += [_Piece([part], is_alone=True) for part in parts]
+        return []
+
+    def _look_after_workers(self) -> None:
+        if len(self._client.nthreads()) > 0:
+            self._seen_worker = time.monotonic()
+            return
+        waited = time.monotonic() - self._seen_worker
+        if self._start_timeout is not None and waited > self._start_timeout:
+            raise ParallelError(no_worker_message(self._client, self._start_timeout))
+
+
+def no_worker_message(client: Client, timeout: Seconds) -> str:
+    """Return what is known about workers that did not come."""
+    lines = [
+        f"no worker arrived within {timeout:g} s",
+        "  look into the queue and the logs of the jobs; `parallel.start_timeout` allows more time",
+    ]
+    job_script = getattr(client.cluster, "job_script", None)
+    if job_script is not None:
+        folder = (getattr(client.cluster, "_job_kwargs", None) or {}).get("log_directory")
+        lines.append(f"  logs: {folder or 'where the batch system puts them'}")
+        lines.append("  job script:")
+        lines += [f"    {line}" for line in str(job_script()).splitlines()]
+    return "\n".join(lines)
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _run_piece(func: Callable[..., Any], units: list[Any]) -> tuple[Any, Seconds, str]:
+    """Run on a worker."""
+    from distributed import get_worker
+
+    started = time.perf_counter()
+    value = func(units)
+    return value, time.perf_counter() - started, str(get_worker().name)

@@ -1,0 +1,78 @@
+"""The Dask worker plugins that equip a worker process. Import it only when Dask is used."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import cloudpickle
+from distributed import Client, Worker, WorkerPlugin
+
+from espnet3.errors import ParallelError
+from espnet3.parallel.worker_env import Context, LazyEnv, SetupFn, check_env
+
+PLUGIN_NAME = "espnet3-env"
+
+
+class DictReturnWorkerPlugin(WorkerPlugin):
+    """Build the environment of a worker when it starts.
+
+    The dict is kept in ``worker.plugins["env"]``, and the worker's id in the environment variable
+    ``DASK_WORKER_ID``.
+
+    Args:
+        setup_fn: Returns the environment.
+    """
+
+    name = "espnet3-env-dict"
+
+    def __init__(self, setup_fn: SetupFn) -> None:
+        self.setup_fn = setup_fn
+
+    def setup(self, worker: Any) -> None:
+        """Build the environment.
+
+        Raises:
+            ValueError: If ``setup_fn`` does not return a dict.
+        """
+        worker.plugins["env"] = check_env(self.setup_fn())
+        os.environ["DASK_WORKER_ID"] = str(worker.id)
+
+
+class LazyEnvPlugin(WorkerPlugin):
+    """Keep what builds the environment, for the first task that needs it.
+
+    Loading a model in a task instead of in ``setup`` leaves the worker responsive, and an error
+    becomes that of the task instead of a worker that never arrives.
+    """
+
+    name = PLUGIN_NAME
+
+    def __init__(self, setup_fn: SetupFn) -> None:
+        # Text of code may name modules of the recipe: a worker must know the paths before it reads.
+        self._payload = cloudpickle.dumps(setup_fn)
+        self._context = Context.of_this_process()
+
+    def setup(self, worker: Worker) -> None:
+        """Forget the environment of an earlier registration."""
+        os.environ["DASK_WORKER_ID"] = str(worker.id)
+        worker.plugins.pop("env", None)
+        self.env = LazyEnv(self._payload, self._context)
+
+
+def register_env(client: Client, setup_fn: SetupFn) -> None:
+    """Let ``setup_fn`` build the environment of all workers, present and future.
+
+    Raises:
+        ParallelError: If this release of Dask cannot register plugins.
+    """
+    plugin = LazyEnvPlugin(setup_fn)
+    for method in ("register_worker_plugin", "register_plugin"):
+        register = getattr(client, method, None)
+        if register is not None:
+            register(plugin, name=PLUGIN_NAME)
+            return
+    raise ParallelError(
+        "this release of Dask cannot register worker plugins\n"
+        '  upgrade it with: pip install --upgrade "dask[distributed]"'
+    )

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from omegaconf import OmegaConf
+
+from espnet3.parallel.base_runner import BaseRunner
+from espnet3.parallel.parallel import (
+    build_client,
+    close_client,
+    get_client,
+    get_parallel_config,
+    parallel_for,
+    parallel_map,
+    set_parallel,
+)
+
+LOCAL = OmegaConf.create({"env": "local", "n_workers": 2})
+
+
+def test_results_come_in_the_order_of_the_items(cluster_client):
+    assert parallel_map(lambda x: x * x, range(50), client=cluster_client) == [
+        x * x for x in range(50)
+    ]
+
+
+def test_a_loop_yields_every_result_in_any_order(cluster_client):
+    found = parallel_for(lambda x: -x, iter([3, 1, 2]), client=cluster_client)
+    assert sorted(found) == [-3, -2, -1]
+
+
+def test_equal_items_and_equal_calls_are_all_worked_on(cluster_client, tmp_path):
+    def touch(x):
+        (tmp_path / f"{x}-{time.time_ns()}-{os.getpid()}").touch()
+        return x
+
+    for _ in range(2):
+        assert parallel_map(touch, [1, 1, 1], client=cluster_client) == [1, 1, 1]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_keywords_that_the_scheduler_knows_too_reach_the_function(cluster_client):
+    given = {"key": 1, "workers": 2, "retries": 3, "priority": 4, "pure": 5, "batch_size": 6}
+    found = parallel_map(lambda x, **kw: kw, [0], client=cluster_client, setup_fn=dict, **given)
+    assert found == [given]
+
+
+def test_the_environment_reaches_lambdas_and_defaults_yield_to_it(cluster_client):
+    def setup():
+        return {"bias": 10, "unknown": 0}
+
+    found = parallel_map(lambda x, bias=-1: x + bias, [1], client=cluster_client, setup_fn=setup)
+    assert found == [11]
+    (found,) = parallel_for(lambda x, **kw: kw, [1], client=cluster_client, setup_fn=setup)
+    assert found == {"bias": 10, "unknown": 0}
+
+
+@pytest.mark.parametrize("run", [parallel_map, lambda *a, **k: list(parallel_for(*a, **k))])
+def test_a_name_given_twice_is_an_error_of_the_caller(cluster_client, run):
+    with pytest.raises(ValueError, match="bias"):
+        run(lambda x, bias: x, [1], client=cluster_client, setup_fn=lambda: {"bias": 1}, bias=2)
+
+
+def test_the_setup_runs_once_per_worker(cluster_client, tmp_path):
+    def setup():
+        (tmp_path / f"{os.getpid()}-{time.time_ns()}").touch()
+        return {"n": 1}
+
+    assert sum(parallel_map(lambda x, n: n, range(40), client=cluster_client, setup_fn=setup)) == 40
+    built = [path.name.split("-")[0] for path in tmp_path.iterdir()]
+    assert 1 <= len(built) <= 2
+    assert len(set(built)) == len(built)
+
+
+def test_a_setup_that_fails_fails_the_work(cluster_client):
+    def setup():
+        raise FileNotFoundError("last.ckpt")
+
+    with pytest.raises(FileNotFoundError, match=r"last\.ckpt"):
+        parallel_map(lambda x: x, [1], client=cluster_client, setup_fn=setup)
+    with pytest.raises(ValueError, match="must return a dict"):
+        parallel_map(lambda x: x, [1], client=cluster_client, setup_fn=lambda: 3)
+    assert parallel_map(lambda x: x, [1], client=cluster_client, setup_fn=dict) == [1]
+
+
+def test_an_error_keeps_its_type_and_message(cluster_client):
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        parallel_map(lambda x: 1 / x, [1, 0, 2], client=cluster_client)
+
+
+def test_work_of_a_killed_worker_is_done_by_another(cluster_client, tmp_path):
+    def work(x):
+        if x == 5:
+            try:
+                (tmp_path / "once").touch(exist_ok=False)
+            except FileExistsError:
+                return x
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    assert parallel_map(work, range(20), client=cluster_client) == list(range(20))
+
+
+def test_without_a_client_one_is_made_and_closed():
+    set_parallel(LOCAL)
+    with get_client(setup_fn=lambda: {"n": 2}) as client:
+        assert parallel_map(lambda x, n: x * n, [1, 2], client=client) == [2, 4]
+        cluster = client.cluster
+    assert cluster.status.name == "closed"
+    loop = parallel_for(lambda x: x, range(100))
+    next(loop)
+    loop.close()
+    assert get_parallel_config().n_workers == 2
+
+
+def test_a_client_maps_and_closing_twice_does_no_harm():
+    client = build_client(OmegaConf.create({"n_workers": 1}))
+    assert client.gather(client.map(lambda x: x + 1, [1, 2])) == [2, 3]
+    close_client(client)
+    close_client(client)
+
+
+class WorkerProvider:
+    """Has only the method that workers need."""
+
+    def __init__(self, **env):
+        self.env = env
+
+    def build_worker_setup_fn(self):
+        env = dict(self.env)
+        return lambda: env
+
+
+class ScalingRunner(BaseRunner):
+    @staticmethod
+    def forward(idx, dataset, scale=1, **env):
+        return [scale * dataset[i] for i in idx] if isinstance(idx, list) else scale * dataset[idx]
+
+
+class PickyRunner(BaseRunner):
+    @staticmethod
+    def forward(idx, dataset):
+        if dataset[idx] < 0:
+            raise ArithmeticError("negative")
+        return dataset[idx]
+
+
+def test_a_runner_gives_on_workers_what_it_gives_in_process():
+    set_parallel(LOCAL)
+    dataset = list(range(30))
+    provider = WorkerProvider(dataset=dataset, scale=3)
+    assert ScalingRunner(provider)(range(30)) == [3 * x for x in dataset]
+    dataset[17] = -1
+    with pytest.raises(ArithmeticError, match="negative") as caught:
+        PickyRunner(WorkerProvider(dataset=dataset, unused=1))(range(30))
+    assert "item 17" in "".join(caught.value.__notes__)
