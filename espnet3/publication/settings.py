@@ -65,7 +65,7 @@ class PackSettings:
                 if not _ARTIFACT_NAME.fullmatch(name):
                     raise ConfigError(
                         "may hold only letters, digits, '_', '.' and '-'",
-                        key=f"publication_config.pack_model.{section}",
+                        key=section,
                         value=name,
                     )
 

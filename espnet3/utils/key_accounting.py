@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import types
-import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,9 +19,10 @@ from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.config_merge import walk
 from espnet3.utils.config_sources import find_references, get_sources, indexed_key, locate
 from espnet3.utils.import_utils import import_object
-from espnet3.utils.settings import convert, field_hints, known_keys, unknown_key
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
-from espnet3.utils.source_lookup import check_import_path, find_parameters
+from espnet3.utils.source_lookup import check_import_path
+from espnet3.utils.target_arguments import check_calls
+from espnet3.utils.value_checks import check_value, is_open
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def check_config(
         for name, spec in known.items():
             findings += map(Finding, _check_key(plain.get(name), spec, name))
     findings += map(Finding, _check_import_paths(plain, known or {}))
-    findings += map(Finding, _check_arguments(plain))
+    findings += map(Finding, check_calls(plain, slot.removesuffix("_config")))
     return [dataclasses.replace(f, error=_located(config, f.error)) for f in findings]
 
 
@@ -124,58 +124,10 @@ def _check_key(value: Any, spec: Key, path: str) -> Iterator[ConfigError]:
     if value is None:
         return
     if spec.settings is None:
-        yield from _check_value(value, spec.type, path)
+        yield from check_value(value, spec.type, path)
         return
     cls = import_object(spec.settings)
-    yield from _check_value(value, types.GenericAlias(list, (cls,)) if spec.is_list else cls, path)
-
-
-def _check_value(value: Any, hint: Any, path: str) -> Iterator[ConfigError]:
-    """Check raw plain containers against a type annotation, as far as values are known."""
-    if value is None or _is_open(value) or hint is Any:
-        return
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        yield from _check_union(value, typing.get_args(hint), path)
-        return
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        yield from _check_section(value, typing.cast(type[Any], hint), path)
-    elif typing.get_origin(hint) in (list, tuple) and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _check_value(item, _item_hint(hint, index), f"{path}[{index}]")
-    elif typing.get_origin(hint) in (dict, Mapping) and isinstance(value, dict):
-        for name, item in value.items():
-            yield from _check_value(item, typing.get_args(hint)[1], f"{path}.{name}")
-    else:
-        try:
-            convert(value, hint, key=path)
-        except ConfigError as error:
-            yield error
-
-
-def _check_union(value: Any, options: tuple[Any, ...], path: str) -> Iterator[ConfigError]:
-    failures = [list(_check_value(value, o, path)) for o in options if o is not type(None)]
-    if all(failures):
-        # What was meant is the option that fails deepest inside the value.
-        yield from max(failures, key=lambda errors: len(errors[0].key or ""))
-
-
-def _check_section(value: Mapping[Any, Any], cls: type[Any], path: str) -> Iterator[ConfigError]:
-    hints, known = field_hints(cls), known_keys(cls)
-    for name, item in value.items():
-        if name in hints:
-            yield from _check_value(item, hints[name], f"{path}.{name}")
-        elif known is not None and name not in known:
-            yield unknown_key(f"{path}.{name}", known)
-
-
-def _item_hint(option: Any, index: int) -> Any:
-    args = typing.get_args(option)
-    return args[min(index, len(args) - 1)] if args[-1] is not Ellipsis else args[0]
-
-
-def _is_open(value: Any) -> bool:
-    """Tell whether a raw value is an interpolation or a mandatory value that is missing."""
-    return isinstance(value, str) and ("${" in value or value == "???")
+    yield from check_value(value, types.GenericAlias(list, (cls,)) if spec.is_list else cls, path)
 
 
 def _check_import_paths(
@@ -184,29 +136,11 @@ def _check_import_paths(
     named = {*IMPORT_PATHS, *(name for name, spec in known.items() if spec.is_import_path)}
     for path, value in walk(plain):
         is_target = path.rpartition(".")[2] == "_target_"
-        if value is None or _is_open(value) or not (is_target or path in named):
+        if value is None or is_open(value) or not (is_target or path in named):
             continue
         error = check_import_path(value, key=indexed_key(path))
         if error is not None:
             yield error
-
-
-def _check_arguments(plain: Mapping[Any, Any]) -> Iterator[ConfigError]:
-    """Check what stands beside each ``_target_`` against the source of the target."""
-    for path, node in walk(plain):
-        target = node.get("_target_") if isinstance(node, Mapping) else None
-        if not isinstance(target, str) or _is_open(target):
-            continue
-        parameters = find_parameters(target)
-        if parameters is None:
-            continue
-        for name, value in node.items():
-            key = indexed_key(f"{path}.{name}")
-            if name in parameters:
-                yield from _check_value(value, parameters[name], key)
-            elif not str(name).startswith("_"):
-                hint = did_you_mean(name, parameters) or "it takes: " + ", ".join(parameters)
-                yield UnknownKeyError(f"is not an argument of {target}", key=key, hint=hint)
 
 
 def _located(config: DictConfig, error: ConfigError) -> ConfigError:

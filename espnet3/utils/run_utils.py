@@ -71,6 +71,7 @@ def main(
         overrides=getattr(args, "set", None) or (),
         stages=stages_to_run,
         naming_source=naming_source,
+        system_cls=system_cls,
     )
     configs, findings = prepare_configs(request)
     report_findings(findings)

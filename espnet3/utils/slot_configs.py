@@ -24,6 +24,7 @@ from espnet3.utils.experiment_naming import (
 from espnet3.utils.key_accounting import Finding, check_config, check_configs
 from espnet3.utils.overrides import apply_overrides
 from espnet3.utils.recipe_path import activate_recipe, running_recipe_dir
+from espnet3.utils.run_checks import RunRequest, check_run
 from espnet3.utils.stage_table import SLOT_FILES
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class SlotRequest:
     """Stages that are to run."""
     naming_source: str = "training_config"
     """Slot that names the experiment for the others."""
+    system_cls: Any = None
+    """Class whose stages are to run; null leaves out what a stage needs from another one."""
 
 
 def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
@@ -65,6 +68,8 @@ def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
         findings += name_experiment(configs, request.naming_source, request.stages)
         for config in configs.values():
             findings += _attempt(resolve_loaded_configs, config)
+    if not any(finding.is_fatal for finding in findings):
+        findings += check_resolved(configs, request)
     return configs, findings
 
 
@@ -114,6 +119,18 @@ def check_slots(configs: Configs, files: Mapping[str, str | None]) -> list[Findi
         if slot not in SLOT_FILES and config is not None:
             findings += check_config(config, Path(file or slot).stem)
     return findings
+
+
+def check_resolved(configs: Configs, request: SlotRequest) -> list[Finding]:
+    """Check values that interpolations stood for, and what slots and stages say together."""
+    findings = [f for f in check_slots(configs, request.files) if f.is_fatal]
+    if findings:
+        return findings
+    loaded = {s.removesuffix("_config"): c for s, c in configs.items() if c is not None}
+    known = {s: c for s, c in loaded.items() if f"{s}_config" in SLOT_FILES}
+    return check_run(
+        RunRequest(configs=known, stages=request.stages, system_cls=request.system_cls)
+    )
 
 
 def name_experiment(

@@ -6,7 +6,7 @@ dotted path: this module lies below all of them and imports none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +68,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "lightning_module": _MAPPING,
         "trainer_class": _IMPORT_PATH,
         "trainer": Key(settings="espnet3.components.trainers.settings.TrainerSettings"),
-        "fit": _MAPPING,
+        "fit": Key(settings="espnet3.components.trainers.settings.FitSettings"),
     },
     "inference": {
         **_EXPERIMENT,
@@ -124,3 +124,88 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
 
 IMPORT_PATHS = ("tokenizer.text_builder.func",)
 """Further keys, below the top level, that hold the dotted path of a function."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What a ``_target_`` mapping gets besides the keys that stand beside ``_target_``."""
+
+    num_positional: int = 0
+    """Positional arguments of the framework."""
+    supplied: tuple[str, ...] = ()
+    """Keyword arguments of the framework; they win over the mapping."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Keys that the framework takes out of the mapping, and their types."""
+    is_partly_known: bool = False
+    """The framework may give further arguments."""
+
+
+_SCHEDULES = "espnet3.components.optimizers.settings"
+_LOADER = r"dataloader\.(train|valid)\."
+CALLS: dict[str, Call] = {
+    r"training:optimizer": Call(
+        num_positional=1,
+        extra={"param_groups": list[dict[str, Any]], "no_decay": list[str]},
+    ),
+    r"training:scheduler": Call(supplied=("optimizer",)),
+    r"training:lightning_module": Call(supplied=("model", "config")),
+    rf"training:{_LOADER}loader": Call(num_positional=1, supplied=("collate_fn",)),
+    rf"training:{_LOADER}(batch_)?sampler": Call(num_positional=1),
+    rf"training:{_LOADER}iter_factory": Call(num_positional=1, extra={"batches": Any}),
+    r"inference:model": Call(supplied=("device",), extra={"device": str}),
+    r"inference:(provider|runner)": Call(is_partly_known=True),
+}
+"""``slot:key`` (a regular expression) to what is special about building it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument:
+    """What an argument of a class of ours may hold, where its annotation cannot say it."""
+
+    settings: str | None = None
+    """Dotted path of the settings class of the value, or of each item of a list."""
+    function: str | None = None
+    """Dotted path of a function whose arguments are the keys of the value."""
+    types: str | None = None
+    """Dotted path of a table: value of the key ``type`` to the class that takes the other keys."""
+    follows: tuple[str, ...] = ()
+    """Arguments of those classes that the owner works out itself."""
+
+
+_PART_TYPES = "espnet3.systems.asr.settings.PART_TYPES"
+_ENTRY = Argument(settings="espnet3.components.data.settings.DatasetEntrySettings")
+ARGUMENTS: dict[str, dict[str, Argument]] = {
+    "espnet3.systems.asr.models.asr_model.ASRModel": {
+        part: Argument(types=f"{_PART_TYPES}.{part}", follows=("input_size", "feat_dim"))
+        for part in ("frontend", "specaug", "normalize", "encoder")
+    },
+    "espnet3.components.data.data_organizer.DataOrganizer": {
+        "train": _ENTRY,
+        "valid": _ENTRY,
+        "test": _ENTRY,
+    },
+    "espnet3.components.data.iterators.SequenceIterFactory": {
+        "batches": Argument(function="espnet3.components.data.samplers.build_batch_sampler"),
+    },
+}
+"""Class, by the path where it is defined, to its arguments."""
+
+REST_ARGUMENTS: dict[str, str] = {
+    "espnet3.components.data.iterators.SequenceIterFactory": (
+        "espnet3.components.data.settings.DATALOADER_OPTIONS"
+    ),
+}
+"""Class with ``**kwargs``, by the path where it is defined, to the names that may be in them."""
+
+RUN_CHECKS = (
+    "espnet3.components.data.reference_checks.check_datasets",
+    "espnet3.systems.base.run_checks.check_stages",
+    "espnet3.systems.asr.run_checks.check_asr",
+)
+"""Functions of a :class:`~espnet3.utils.run_checks.RunRequest` that yield findings."""
+
+TARGET_SETTINGS: dict[str, str] = {
+    f"espnet3.components.optimizers.schedulers.{name}": f"{_SCHEDULES}.{name}Settings"
+    for name in ("WarmupLR", "LinearWarmupCosineLR", "WarmupStableDecayLR")
+}
+"""Class, by the path where it is defined, to the settings class that checks its arguments."""

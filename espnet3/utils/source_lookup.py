@@ -1,4 +1,4 @@
-"""Look up what dotted paths name, and what it takes, in source files instead of by importing."""
+"""Look up what dotted paths name in source files instead of by importing."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import importlib.machinery
 import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from espnet3.errors import ConfigError, did_you_mean
 
 _DYNAMIC = ("__getattr__", "globals()", "sys.modules[", "_LazyModule")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
-_TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
-_MAX_HOPS = 5
+MAX_HOPS = 5
+"""Imports and base classes that are followed."""
 
-_Definition = ast.ClassDef | ast.FunctionDef
+Definition = ast.ClassDef | ast.FunctionDef
 
 
 def check_import_path(path: object, *, key: str) -> ConfigError | None:
@@ -54,23 +53,54 @@ def check_import_path(path: object, *, key: str) -> ConfigError | None:
     return ConfigError(message, key=key, value=path, hint=hint)
 
 
-def find_parameters(path: str) -> dict[str, Any] | None:
-    """Return the keyword arguments of a class or function.
+def find_definition(
+    path: str,
+    root: Path | None = None,
+    hops: int = MAX_HOPS,
+    *,
+    with_decorators: bool = False,
+) -> tuple[list[str], Definition | None]:
+    """Find the statement that defines a class or function; imports of it are followed.
 
     Args:
-        path: Dotted path; names that a package imports from elsewhere are followed.
+        path: Dotted path.
+        root: Folder that goes before the import path.
+        hops: Number of imports to follow.
+        with_decorators: Find it although a decorator may change what it takes.
 
     Returns:
-        Name → type, where the source says that it is ``bool``, ``int`` or ``float``, else ``Any``.
-        ``None`` when any keyword is taken, or nobody can tell without importing.
+        The parts of its module, and the statement; ``None`` when nobody can tell without importing.
     """
-    function = _find_callee(path.split("."))
-    if function is None or function.args.kwarg is not None:
-        return None
-    arguments = function.args
-    bound = int(function.name == "__init__" and not arguments.posonlyargs)
-    named = [*arguments.args[bound:], *arguments.kwonlyargs]
-    return {argument.arg: _plain_type(argument.annotation) for argument in named}
+    parts = path.split(".")
+    source, _, depth = _find_module(parts, root) or (None, [], 0)
+    if source is None or depth != len(parts) - 1 or not hops:
+        return [], None
+    body, name = parse_source(source) or [], parts[-1]
+    defined = [n for n in body if isinstance(n, Definition) and n.name == name]
+    if defined:
+        is_clear = with_decorators or all(map(_keeps_signature, defined[0].decorator_list))
+        is_clear = is_clear and len(defined) == 1
+        return parts[:depth], defined[0] if is_clear else None
+    package = parts[: depth if source.stem == "__init__" else depth - 1]
+    for origin in _origins(body, name, package):
+        found = find_definition(origin, root, hops - 1, with_decorators=with_decorators)
+        if found[1] is not None:
+            return found
+    return [], None
+
+
+def _origins(body: list[ast.stmt], name: str, package: list[str]) -> list[str]:
+    """Return where a module imports a name from: its own import, else every ``*``."""
+    named, starred = [], []
+    for node in (statement for statement in body if isinstance(statement, ast.ImportFrom)):
+        above = package[: len(package) - node.level + 1] if node.level else []
+        module = [*above, *(node.module.split(".") if node.module else [])]
+        for alias in node.names:
+            if (alias.asname or alias.name) == name:
+                named.append(".".join([*module, alias.name]))
+            elif alias.name == "*":
+                starred.append(".".join([*module, name]))
+    return named or starred
 
 
 def find_source(path: str) -> Path | None:
@@ -81,68 +111,42 @@ def find_source(path: str) -> Path | None:
     return found[0]
 
 
-def _find_callee(parts: list[str]) -> ast.FunctionDef | None:
-    """Return the function, or the ``__init__`` that a class has or inherits from its one base."""
-    for hop in range(_MAX_HOPS):
-        module, definition = _find_definition(parts, _MAX_HOPS)
-        if not isinstance(definition, ast.ClassDef):
-            return None if hop else definition
-        own = {node.name: node for node in definition.body if isinstance(node, ast.FunctionDef)}
-        if definition.keywords or "__new__" in own:  # a metaclass may change everything
-            return None
-        if "__init__" in own:
-            return own["__init__"]
-        if len(definition.bases) != 1 or not isinstance(definition.bases[0], ast.Name):
-            return None
-        parts = [*module, definition.bases[0].id]
-    return None
-
-
-def _find_definition(parts: list[str], hops: int) -> tuple[list[str], _Definition | None]:
-    """Return the module, as its parts, and the statement that defines a class or function."""
-    source, _, depth = _find_module(parts) or (None, [], 0)
-    if source is None or depth != len(parts) - 1 or not hops:
-        return [], None
-    body, name = _parse(source) or [], parts[-1]
-    defined = [n for n in body if isinstance(n, _Definition) and n.name == name]
-    if defined:
-        is_clear = len(defined) == 1 and all(map(_keeps_signature, defined[0].decorator_list))
-        return parts[:depth], defined[0] if is_clear else None
-    for node in (statement for statement in body if isinstance(statement, ast.ImportFrom)):
-        for alias in node.names:
-            if (alias.asname or alias.name) == name:
-                package = parts[: depth if source.stem == "__init__" else depth - 1]
-                above = package[: len(package) - node.level + 1] if node.level else []
-                module = node.module.split(".") if node.module else []
-                return _find_definition([*above, *module, alias.name], hops - 1)
-    return [], None
+def module_exists(path: str, root: Path | None = None) -> bool:
+    """Tell whether a module or package exists, with or without source."""
+    found = _find_module(path.split("."), root)
+    return found is not None and found[2] == len(path.split("."))
 
 
 def _keeps_signature(decorator: ast.expr) -> bool:
     return isinstance(decorator, ast.Name) and decorator.id == "trusted_target"
 
 
-def _plain_type(annotation: ast.expr | None) -> Any:
-    text = ast.unparse(annotation) if annotation is not None else ""
-    return _TYPES.get(text.removesuffix(" | None"), Any)
-
-
-def _find_module(parts: list[str]) -> tuple[Path | None, list[Path], int] | None:
+def _find_module(
+    parts: list[str], root: Path | None = None
+) -> tuple[Path | None, list[Path], int] | None:
     """Return the source, the folders and the depth of the longest prefix that is a module."""
-    try:
-        spec = importlib.util.find_spec(parts[0])
-    except (ImportError, ValueError):
+    found = None if root is None else _step_into([root], parts[0])
+    found = found or _find_top(parts[0])
+    if found is None:
         return None
-    if spec is None:
-        return None
-    source = _source(Path(spec.origin)) if spec.has_location and spec.origin else None
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    source, folders = found
     for depth, part in enumerate(parts[1:], start=1):
         step = _step_into(folders, part)
         if step is None:
             return source, folders, depth
         source, folders = step
     return source, folders, len(parts)
+
+
+def _find_top(name: str) -> tuple[Path | None, list[Path]] | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    source = _source(Path(spec.origin)) if spec.has_location and spec.origin else None
+    return source, [Path(folder) for folder in spec.submodule_search_locations or ()]
 
 
 def _step_into(folders: Iterable[Path], part: str) -> tuple[Path | None, list[Path]] | None:
@@ -167,24 +171,38 @@ def _submodules(folders: Iterable[Path]) -> set[str]:
     return {path.stem for folder in folders for path in folder.glob("*.py")}
 
 
-@functools.lru_cache(maxsize=256)
 def _defined_names(source: Path) -> frozenset[str] | None:
     """Return the names that a module binds at its top level; ``None`` when that is not certain."""
+    return _defined_names_cached(source, _stamp(source))
+
+
+@functools.lru_cache(maxsize=256)
+def _defined_names_cached(source: Path, stamp: tuple[int, int]) -> frozenset[str] | None:
     text = source.read_text(encoding="utf-8")
     if any(word in text for word in _DYNAMIC):
         return None
-    body = _parse(source)
+    body = parse_source(source)
     names = frozenset(_bound(body or ()))
     return None if body is None or "*" in names else names
 
 
-@functools.lru_cache(maxsize=16)
-def _parse(source: Path) -> list[ast.stmt] | None:
+def parse_source(source: Path) -> list[ast.stmt] | None:
     """Return the statements of a module, ``None`` if it is no Python."""
+    return _parse_cached(source, _stamp(source))
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_cached(source: Path, stamp: tuple[int, int]) -> list[ast.stmt] | None:
     try:
         return ast.parse(source.read_text(encoding="utf-8")).body
     except (SyntaxError, UnicodeDecodeError):
         return None
+
+
+def _stamp(source: Path) -> tuple[int, int]:
+    """Return what changes when a file is edited, so that a notebook sees its new code."""
+    status = source.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _bound(body: Iterable[ast.AST]) -> Iterator[str]:

@@ -106,11 +106,11 @@ def test_a_dry_run_leaves_the_folder_as_it_was_and_loads_no_torch(recipe):
     )
     done = run_recipe(
         recipe,
-        *("--stages", "train", "export_debug"),
+        *("--stages", "create_dataset", "export_debug"),
         *("--training_config", "conf/training.yaml", "--dry_run"),
     )
     assert done.returncode == 0, done.stderr
-    assert "[DRY RUN] would run stage: train" in done.stderr
+    assert "[DRY RUN] would run stage: create_dataset" in done.stderr
     assert tree(recipe) == before
 
 

@@ -16,6 +16,9 @@ class DatasetBuilder(ABC):
     Implementations name the keywords that they need and take the rest as ``**_kwargs``. They are
     idempotent: with complete outputs nothing is written. Deriving from this class is optional; any
     object with these four methods will do.
+
+    A class attribute ``SETTINGS`` may name a dataclass of the same module whose fields are the
+    keywords; then unknown and missing keywords are reported before any stage starts.
     """
 
     @abstractmethod

@@ -7,6 +7,7 @@ that is unique to the folder, so that the ``dataset`` packages of two recipes li
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from espnet3.components.data.settings import DatasetEntrySettings
 from espnet3.errors import ConfigError, SettingError, UnknownKeyError, did_you_mean
 from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.types import PathLike
@@ -28,7 +30,7 @@ _FORMS = (
     "a reference is a tag (`recipe/task`), a dotted module path (`my_pkg.data`), or absent for"
     " `<recipe_dir>/dataset`"
 )
-ENTRY_KEYS = ("name", "data_src", "data_src_args", "transform", "split", "dataset")
+ENTRY_KEYS = tuple(field.name for field in dataclasses.fields(DatasetEntrySettings))
 """Keys of one dataset entry."""
 _local_paths: dict[str, str] = {}
 _load_lock = threading.RLock()
@@ -36,6 +38,26 @@ _load_lock = threading.RLock()
 
 class DatasetModuleError(ConfigError, ModuleNotFoundError):
     """There is no module for a dataset reference."""
+
+    @classmethod
+    def of(cls, data_src: str, module: str, *, key: str = "data_src") -> DatasetModuleError:
+        """Return the error for a reference whose module does not exist."""
+        kind = "tag" if _is_tag(data_src) else "module path"
+        return cls(
+            f"the {kind} names module {module}, which does not exist",
+            key=key,
+            value=data_src,
+            hint=_FORMS,
+        )
+
+
+def missing_local_module(init_path: Path, *, key: str = "data_src") -> DatasetModuleError:
+    """Return the error for a recipe without a dataset module of its own."""
+    return DatasetModuleError(
+        f"{init_path} does not exist; add it (it exports `Dataset` and, if there is"
+        " something to prepare, `DatasetBuilder`), or set data_src",
+        key=key,
+    )
 
 
 def resolve_dataset_module_name(ref: str) -> str:
@@ -84,13 +106,7 @@ def load_dataset_module(
     except ModuleNotFoundError as error:
         if error.name is None or not (name + ".").startswith(error.name + "."):
             raise  # an import inside an existing dataset module fails: that is the real problem
-        kind = "tag" if is_tag else "module path"
-        raise DatasetModuleError(
-            f"the {kind} names module {name}, and there is no {error.name}",
-            key="data_src",
-            value=data_src,
-            hint=_FORMS,
-        ) from error
+        raise DatasetModuleError.of(data_src, name) from error
 
 
 def parse_dataset_reference_config(
@@ -202,11 +218,7 @@ def _load_local_module(recipe_dir: Path) -> ModuleType:
         if name in sys.modules:
             return sys.modules[name]
         if not init_path.is_file():
-            raise DatasetModuleError(
-                f"{init_path} does not exist; add it (it exports `Dataset` and, if there is"
-                " something to prepare, `DatasetBuilder`), or set data_src",
-                key="data_src",
-            )
+            raise missing_local_module(init_path)
         spec = importlib.util.spec_from_file_location(
             name, init_path, submodule_search_locations=[str(init_path.parent)]
         )

@@ -24,6 +24,15 @@ WORKER_KEYS = (
 )
 """Keys of ``torch.utils.data.DataLoader`` that the plain and the native mode read."""
 
+DATALOADER_OPTIONS = (
+    *WORKER_KEYS,
+    "worker_init_fn",
+    "generator",
+    "pin_memory_device",
+    "in_order",
+)
+"""Arguments of ``torch.utils.data.DataLoader`` that an iterator factory passes on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlannerSettings:
@@ -207,6 +216,24 @@ class DataloaderSettings:
     """Mapping with ``_target_``; default ``CommonCollateFn(int_pad_value=-1)``."""
     train: LoaderSettings = LoaderSettings()
     valid: LoaderSettings = LoaderSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntrySettings:
+    """One entry of ``dataset.train``, ``dataset.valid`` or ``dataset.test``."""
+
+    name: str | int | None = None
+    """Folder of a test set's outputs."""
+    data_src: str | None = None
+    """Data set module; null is the recipe's own."""
+    data_src_args: dict[str, Any] | None = None
+    """Arguments of its ``Dataset``."""
+    transform: Any = None
+    """Mapping with ``_target_`` of a function of a sample."""
+    split: str | None = None
+    """Accepted for code that shares entries between data sets; not given to ``Dataset``."""
+    dataset: Any = None
+    """Mapping with ``_target_`` of a data set that needs no module."""
 
 
 @dataclass(frozen=True, kw_only=True)

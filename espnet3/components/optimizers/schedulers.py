@@ -9,7 +9,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from espnet3.errors import SettingError
+from espnet3.components.optimizers.settings import (
+    LinearWarmupCosineLRSettings,
+    WarmupLRSettings,
+    WarmupStableDecayLRSettings,
+)
 
 
 class _WarmupSchedule(LRScheduler):
@@ -41,7 +45,7 @@ class WarmupLR(_WarmupSchedule):
     def __init__(
         self, optimizer: Optimizer, warmup_steps: float = 25000, last_epoch: int = -1
     ) -> None:
-        _require(warmup_steps >= 1, "warmup_steps", warmup_steps, "must be at least 1")
+        WarmupLRSettings(warmup_steps=warmup_steps)
         self.warmup_steps = warmup_steps
         super().__init__(optimizer, last_epoch)
 
@@ -74,13 +78,7 @@ class LinearWarmupCosineLR(_WarmupSchedule):
         min_lr: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
-        _require(warmup_steps >= 0, "warmup_steps", warmup_steps, "must not be negative")
-        _require(
-            max_steps > warmup_steps,
-            "max_steps",
-            max_steps,
-            f"must be larger than warmup_steps = {warmup_steps}",
-        )
+        LinearWarmupCosineLRSettings(warmup_steps=warmup_steps, max_steps=max_steps, min_lr=min_lr)
         self.warmup_steps = warmup_steps
         self.max_steps = max_steps
         self.min_lr = min_lr
@@ -123,18 +121,8 @@ class WarmupStableDecayLR(_WarmupSchedule):
         min_lr: float = 0.0,
         last_epoch: int = -1,
     ) -> None:
-        _require(warmup_steps >= 0, "warmup_steps", warmup_steps, "must not be negative")
-        _require(
-            decay_start >= warmup_steps,
-            "decay_start",
-            decay_start,
-            f"must not be before warmup_steps = {warmup_steps}",
-        )
-        _require(
-            max_steps > decay_start,
-            "max_steps",
-            max_steps,
-            f"must be larger than decay_start = {decay_start}",
+        WarmupStableDecayLRSettings(
+            warmup_steps=warmup_steps, decay_start=decay_start, max_steps=max_steps, min_lr=min_lr
         )
         self.warmup_steps = warmup_steps
         self.decay_start = decay_start
@@ -150,8 +138,3 @@ class WarmupStableDecayLR(_WarmupSchedule):
         done = (update - self.decay_start) / (self.max_steps - self.decay_start)
         done = min(1.0, max(0.0, done))
         return [base + (self.min_lr - base) * done for base in self.base_lrs]
-
-
-def _require(ok: bool, key: str, value: float, message: str) -> None:
-    if not ok:
-        raise SettingError(message, key=key, value=value)

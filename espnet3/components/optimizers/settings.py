@@ -14,6 +14,74 @@ INTERVALS = ("step", "epoch")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmupLRSettings:
+    """Arguments of ``WarmupLR``."""
+
+    warmup_steps: float = 25000
+    """Updates until the peak."""
+    last_epoch: int = -1
+    """Updates done before; -1 for a fresh run."""
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps < 1:
+            raise SettingError("must be at least 1", key="warmup_steps", value=self.warmup_steps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearWarmupCosineLRSettings:
+    """Arguments of ``LinearWarmupCosineLR``."""
+
+    warmup_steps: int
+    """Updates until the peak; 0 starts at the peak."""
+    max_steps: int
+    """Update at which ``min_lr`` is reached; later updates stay there."""
+    min_lr: float = 0.0
+    """Final learning rate."""
+    last_epoch: int = -1
+    """Updates done before; -1 for a fresh run."""
+
+    def __post_init__(self) -> None:
+        _check_warmup(self.warmup_steps)
+        _check_after("max_steps", self.max_steps, "warmup_steps", self.warmup_steps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmupStableDecayLRSettings:
+    """Arguments of ``WarmupStableDecayLR``."""
+
+    warmup_steps: int
+    """Updates until the plateau; 0 starts on it."""
+    decay_start: int
+    """Last update of the plateau."""
+    max_steps: int
+    """Update at which ``min_lr`` is reached; later updates stay there."""
+    min_lr: float = 0.0
+    """Final learning rate."""
+    last_epoch: int = -1
+    """Updates done before; -1 for a fresh run."""
+
+    def __post_init__(self) -> None:
+        _check_warmup(self.warmup_steps)
+        if self.decay_start < self.warmup_steps:
+            raise SettingError(
+                f"must not be before warmup_steps = {self.warmup_steps}",
+                key="decay_start",
+                value=self.decay_start,
+            )
+        _check_after("max_steps", self.max_steps, "decay_start", self.decay_start)
+
+
+def _check_warmup(steps: int) -> None:
+    if steps < 0:
+        raise SettingError("must not be negative", key="warmup_steps", value=steps)
+
+
+def _check_after(key: str, value: int, before: str, limit: int) -> None:
+    if value <= limit:
+        raise SettingError(f"must be larger than {before} = {limit}", key=key, value=value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizationSettings:
     """One optimizer over all trainable parameters, with or without a schedule."""
 

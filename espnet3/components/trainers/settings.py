@@ -68,6 +68,16 @@ class TrainerSettings:
         return None if self.time_limit is None else parse_duration(self.time_limit)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """The ``fit`` section: arguments of ``lightning.Trainer.fit`` that YAML can express."""
+
+    ckpt_path: str | None = None
+    """Checkpoint to go on from; ``auto`` for the newest of this experiment, if there is one."""
+    weights_only: bool | None = None
+    """Whether the checkpoint is read without running code; null means true."""
+
+
 def parse_duration(text: str) -> float:
     """Turn ``HH:MM:SS`` into seconds.
 

@@ -8,6 +8,24 @@ from typing import Any, Literal
 
 from espnet3.utils.settings import rest
 
+_LAYERS = "espnet3.components.layers"
+PART_TYPES: dict[str, dict[str, str]] = {
+    "frontend": {"log_mel": f"{_LAYERS}.LogMelFrontend"},
+    "specaug": {
+        "specaug": f"{_LAYERS}.SpecAug",
+        "speaker_perturb": f"{_LAYERS}.SpeakerPerturb",
+    },
+    "normalize": {
+        "global_mvn": f"{_LAYERS}.GlobalMVN",
+        "utterance_mvn": f"{_LAYERS}.UtteranceMVN",
+    },
+    "encoder": {"conformer": f"{_LAYERS}.ConformerEncoder"},
+}
+"""For each part of the model, the values of ``type`` and the classes that they stand for."""
+
+MODEL_STATS = ("loss", "loss_ctc", "ctc_infeasible", "cer_ctc", "wer")
+"""What ``ASRModel`` reports; each is logged as ``train/<name>`` and ``valid/<name>``."""
+
 TokenizerType = Literal["bpe", "unigram", "char", "word"]
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import MissingConfigError, ParallelError
 from espnet3.parallel.parallel import read_settings
-from espnet3.utils.config_merge import walk
+from espnet3.systems.base.model_files import absent_file
 from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.import_utils import import_object
-
-_FILE_SUFFIXES = {".bin", ".ckpt", ".json", ".model", ".npy", ".npz", ".pt", ".pth", ".safetensors"}
-_FILE_SUFFIXES |= {".tsv", ".txt", ".vocab", ".yaml", ".yml"}
 
 
 def check_before_building(config: Mapping[str, Any]) -> None:
@@ -37,17 +33,11 @@ def check_before_building(config: Mapping[str, Any]) -> None:
         load_output_fn(config["output_fn"])
     for key, target in iter_targets(config.get("output_artifacts"), "output_artifacts"):
         import_object(target, key=key)
-    roots = (Path(), Path(str(config.get("recipe_dir") or ".")))
-    for key, text in walk(config.get("model"), "model"):
-        is_path = (
-            isinstance(text, str)
-            and "/" in text
-            and Path(text).suffix in _FILE_SUFFIXES
-            and "\n" not in text
+    absent = absent_file(config.get("model"), config.get("recipe_dir"))
+    if absent is not None:
+        key, text = absent
+        raise MissingConfigError(
+            f"{text}: no such file",
+            key=key,
+            hint="run the stage that makes it (`train` for weights), or correct the path",
         )
-        if is_path and not any((root / text).exists() for root in roots):
-            raise MissingConfigError(
-                f"{text}: no such file",
-                key=key,
-                hint="run the stage that makes it (`train` for weights), or correct the path",
-            )

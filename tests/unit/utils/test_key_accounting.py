@@ -66,7 +66,7 @@ def test_unknown_keys_of_sections_are_fatal_with_line_and_suggestion(load: Load)
 
 def test_sections_in_lists_are_checked(load: Load) -> None:
     config = load(
-        "metrics:\n  - metric: {_target_: json.dumps}\n    inptus: [a]\n  - inputs: 5\n",
+        "metrics:\n  - metric: {_target_: pathlib.Path}\n    inptus: [a]\n  - inputs: 5\n",
         "metrics.yaml",
     )
     first, second = texts(check_config(config, "metrics"))
@@ -140,7 +140,9 @@ def test_import_paths_are_checked_everywhere(load: Load) -> None:
     training = load(
         "model:\n  _target_: pathlib.Pathh\n  list:\n    - {_target_: nowhere_at_all.X}\n"
         "  open: {_target_: '${model._target_}'}\n"
-        "trainer_class: json.dupms\ntokenizer: {text_builder: {func: json.loadss}}\n"
+        "trainer_class: json.dupms\n"
+        "tokenizer:\n  model_type: bpe\n  vocab_size: 9\n  save_path: t\n"
+        "  text_builder: {func: json.loadss}\n"
     )
     found = texts(check_config(training, "training"))
     assert len(found) == 4
@@ -155,8 +157,8 @@ def test_import_paths_are_checked_everywhere(load: Load) -> None:
 def test_arguments_of_targets_are_checked_with_line_and_suggestion(load: Load) -> None:
     config = load(
         "optimizer:\n  _target_: torch.optim.AdamW\n  lrr: 1\n  eps: tiny\n  _partial_: true\n"
-        "model:\n  _target_: json.dumps\n  anything: 1\n"
-        "fit: {callback: {_target_: '${model._target_}', x: 1}}\n"
+        "model:\n  _target_: json.dumps\n  anything: 1\n  obj: 2\n"
+        "criterion: {callback: {_target_: '${model._target_}', x: 1}}\n"
     )
     first, second = check_config(config, "training")
     assert isinstance(first.error, UnknownKeyError)

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from espnet3.utils.import_utils import import_object
-from espnet3.utils.source_lookup import check_import_path, find_parameters
+from espnet3.utils.source_lookup import check_import_path
 
 MODULE = """
 import os.path
@@ -121,99 +118,3 @@ def test_torch_is_looked_up_without_importing_it() -> None:
         "assert not {'torch', 'lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
-
-
-SIGNATURES = """
-from dataclasses import dataclass
-
-def trusted_target(x): return x
-def other(x): return x
-
-def function(a, b: int = 1, *, c: float | None = None): ...
-def open_end(a, **kwargs): ...
-@other
-def wrapped(a): ...
-class Base:
-    def __init__(self, size: int, flag: bool, name: str): ...
-@trusted_target
-class Child(Base): ...
-class Grandchild(Child): ...
-class Two(Base, Child): ...
-class Made(metaclass=type):
-    def __init__(self, a): ...
-class New:
-    def __new__(cls, a): ...
-    def __init__(self, a): ...
-class Bare: ...
-class Circular(Circular): ...
-@dataclass
-class Data:
-    a: int
-if True:
-    def twice(a): ...
-def again(a): ...
-def again(b): ...
-"""
-
-
-@pytest.fixture
-def signatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    root = tmp_path / "signed"
-    (root / "sub").mkdir(parents=True)
-    (root / "__init__.py").write_text(
-        "from .sub import Child as Renamed\nfrom .sub.leaf import f\n"
-    )
-    (root / "sub" / "__init__.py").write_text(
-        "from signed.sub.leaf import *\nfrom .leaf import Child"
-    )
-    (root / "sub" / "leaf.py").write_text(
-        "from ..code import Child\nfrom .leaf import loop\ndef f(z): ...\n"
-    )
-    (root / "code.py").write_text(SIGNATURES)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return root.name
-
-
-BASE = {"size": int, "flag": bool, "name": Any}
-
-
-@pytest.mark.parametrize(
-    ("path", "parameters"),
-    [
-        ("code.function", {"a": Any, "b": int, "c": float}),
-        ("code.Base", BASE),
-        ("code.Child", BASE),
-        ("code.Grandchild", BASE),
-        ("Renamed", BASE),
-        ("sub.leaf.f", {"z": Any}),
-        ("f", {"z": Any}),
-    ],
-)
-def test_arguments_are_read_from_the_source(signatures, path, parameters) -> None:
-    assert find_parameters(f"{signatures}.{path}") == parameters
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("code.open_end", "code.wrapped", "code.Two", "code.Made", "code.New", "code.Bare"),
-        *("code.Circular", "code.Data", "code.twice", "code.again", "code.Base.__init__"),
-        *("code", "code.missing", "sub.leaf.loop", "nowhere.X"),
-    ],
-)
-def test_nobody_can_tell_what_some_targets_take(signatures, path) -> None:
-    assert find_parameters(f"{signatures}.{path}") is None
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "torch.optim.AdamW",
-        "espnet3.systems.asr.models.ASRModel",
-        "espnet3.systems.asr.metrics.wer.WER",
-        "espnet3.components.data.data_organizer.DataOrganizer",
-    ],
-)
-def test_what_is_read_from_source_is_what_python_binds(target) -> None:
-    names = set(inspect.signature(import_object(target)).parameters)
-    assert set(find_parameters(target)) == names

@@ -69,6 +69,8 @@ class FsddBuilder(DatasetBuilder):
     The arguments of its methods are the fields of :class:`BuildSettings`.
     """
 
+    SETTINGS = BuildSettings
+
     def is_source_prepared(self, **kwargs: Any) -> bool:
         """Tell whether the archive is there, or not needed because the data are."""
         return self.is_built(**kwargs) or _parse(kwargs).archive.is_file()

@@ -47,6 +47,8 @@ class MiniDigitsBuilder(DatasetBuilder):
     The arguments of its methods are the fields of :class:`BuildSettings`.
     """
 
+    SETTINGS = BuildSettings
+
     def is_source_prepared(self, **kwargs: Any) -> bool:
         """Tell whether the synthesiser is installed, or not needed because the data are there."""
         return self.is_built(**kwargs) or workers.is_installed()

@@ -9,25 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from espnet3.components.layers import (
-    ConformerEncoder,
-    GlobalMVN,
-    LogMelFrontend,
-    SpeakerPerturb,
-    SpecAug,
-    UtteranceMVN,
-)
+from espnet3.components import layers
 from espnet3.errors import ConfigError, MissingConfigError, UnknownKeyError, did_you_mean
+from espnet3.systems.asr.settings import PART_TYPES
 from espnet3.utils.instantiate import to_plain
 from espnet3.utils.settings import convert
-
-PART_TYPES: dict[str, dict[str, type[nn.Module]]] = {
-    "frontend": {"log_mel": LogMelFrontend},
-    "specaug": {"specaug": SpecAug, "speaker_perturb": SpeakerPerturb},
-    "normalize": {"global_mvn": GlobalMVN, "utterance_mvn": UtteranceMVN},
-    "encoder": {"conformer": ConformerEncoder},
-}
-"""For each part of the model, the values of ``type`` and what they stand for."""
 
 # Arguments that follow from the part before; a configuration need not repeat them.
 _SIZE_ARGUMENTS = ("input_size", "feat_dim")
@@ -69,8 +55,9 @@ def build_part(role: str, spec: Any, *, feature_size: int | None = None) -> nn.M
     try:
         return part_type(**arguments)
     except ConfigError as error:
-        error.add_note(f"while building {key} (type: {plain['type']})")
-        raise
+        # The part knows its arguments, but not the section that they come from.
+        own = f"{key}.{error.key}" if error.key in parameters else key
+        raise error.at(error.file, error.line, key=own) from error.__cause__
 
 
 def _check_arguments(arguments: Mapping[str, Any], part_type: type[nn.Module], key: str) -> None:
@@ -89,6 +76,7 @@ def _check_arguments(arguments: Mapping[str, Any], part_type: type[nn.Module], k
 def _find_type(role: str, name: Any, key: str) -> type[nn.Module]:
     known = PART_TYPES[role]
     if name in known:
-        return known[name]
+        part_type: type[nn.Module] = getattr(layers, known[name].rpartition(".")[2])
+        return part_type
     hint = did_you_mean(str(name), known) or "known types: " + ", ".join(known)
     raise ConfigError("is not a known type", key=f"{key}.type", value=name, hint=hint)

@@ -1,0 +1,84 @@
+"""What a speech recogniser needs from the tokenizer and from ``collect_stats``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from espnet3.components.callbacks.settings import read_criteria
+from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
+from espnet3.systems.asr.settings import MODEL_STATS, TokenizerSettings
+from espnet3.utils.key_accounting import Finding
+from espnet3.utils.run_checks import RunRequest
+from espnet3.utils.settings import parse_settings
+
+_MODEL = "espnet3.systems.asr.models.asr_model.ASRModel"
+_PREPROCESSOR = "espnet3.components.data.preprocessor.CommonPreprocessor"
+
+
+def check_asr(run: RunRequest) -> Iterator[Finding]:
+    """Check files and metric names of the native model."""
+    if not run.runs("train"):
+        return
+    model = run.is_target("training.model", _MODEL)
+    files = ["training.model.token_list"] if model else []
+    if run.is_target("training.dataset.preprocessor", _PREPROCESSOR):
+        files += [f"training.dataset.preprocessor.{key}" for key in ("token_list", "bpemodel")]
+    for key in files:
+        path = run.get(key)
+        if isinstance(path, str):
+            yield from _check_tokenizer_file(run, key, path)
+    if model:
+        yield from _check_normalizer(run)
+        yield from _check_metric_names(run)
+
+
+def _check_tokenizer_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]:
+    """Report a file that is absent and that no tokenizer training will write."""
+    if run.exists(path) or run.has_own_stage():
+        return
+    section = run.get("training.tokenizer")
+    folder = run.get("training.tokenizer.save_path")
+    if section is None or not Path(path).is_relative_to(str(folder)):
+        yield from run.need_file(key, path)
+        return
+    names = [file.name for file in parse_settings(section, TokenizerSettings, key="").files]
+    if Path(path).name not in names:
+        hint = did_you_mean(Path(path).name, names) or "it writes: " + ", ".join(names)
+        error = ConfigError("train_tokenizer writes no such file", value=path, hint=hint)
+        yield run.finding(key, error)
+
+
+def _check_normalizer(run: RunRequest) -> Iterator[Finding]:
+    """Check the statistics of global normalisation, without which it would do nothing."""
+    key = "training.model.normalize"
+    if run.get(f"{key}.type") != "global_mvn":
+        return
+    path = run.get(f"{key}.stats_file")
+    if path is None:
+        hint = "for example ${stats_dir}/train/feats_stats.npz"
+        absent = MissingConfigError("must be set: without it nothing is normalised", hint=hint)
+        yield run.finding(f"{key}.stats_file", absent)
+        return
+    lengths_only = run.get("training.collect_stats.lengths_only", False)
+    if lengths_only and not run.exists(path) and run.producer(path) == "collect_stats":
+        error = SettingError(
+            "with collect_stats.lengths_only, collect_stats writes no statistics",
+            value=path,
+            hint="set collect_stats.lengths_only: false, or another normalize",
+        )
+        yield run.finding(f"{key}.stats_file", error)
+        return
+    yield from run.need_file(f"{key}.stats_file", str(path))
+
+
+def _check_metric_names(run: RunRequest) -> Iterator[Finding]:
+    if run.get("training.lightning_module") or run.get("training.trainer.callbacks"):
+        return
+    for index, criterion in enumerate(read_criteria(run.get("training.best_model_criterion"))):
+        mode, slash, name = criterion.monitor.partition("/")
+        if slash and mode in ("train", "valid") and name not in MODEL_STATS:
+            known = [f"{mode}/{stat}" for stat in MODEL_STATS]
+            hint = did_you_mean(criterion.monitor, known) or "it logs: " + ", ".join(known)
+            error = ConfigError("the model logs no such metric", value=criterion.monitor, hint=hint)
+            yield run.finding(f"training.best_model_criterion[{index}]", error)

@@ -1,0 +1,129 @@
+"""What ``infer``, ``measure`` and ``pack_model`` need from the stages before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from espnet3.components.callbacks.settings import read_criteria
+from espnet3.components.data.reference_checks import ORGANIZER
+from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
+from espnet3.systems.base.model_files import iter_model_files, may_be_written, written_names
+from espnet3.systems.base.settings import InferenceSettings, MeasureSettings
+from espnet3.utils.key_accounting import Finding
+from espnet3.utils.run_checks import RunRequest
+from espnet3.utils.settings import parse_settings
+
+_OUTPUT_FUNCTIONS = "espnet3.systems.asr.outputs."
+_OUTPUT_FIELDS = ("utt_id", "hyp", "ref")
+
+
+def check_inference(run: RunRequest) -> Iterator[Finding]:
+    """Check the sections of inference.yaml and the files of the model."""
+    try:
+        settings = parse_settings(run.section("inference"), InferenceSettings, key="")
+        if run.is_target("inference.dataset", ORGANIZER):
+            settings.test_names()
+    except ConfigError as error:
+        key = (error.key or "").removeprefix("inference_config.")
+        yield run.finding(f"inference.{key}", error)
+        return
+    model = run.get("inference.model")
+    if model is None:
+        absent = MissingConfigError("names no model", hint="set model._target_")
+        yield run.finding("inference.model", absent)
+    for key, path in iter_model_files(model):
+        yield from _check_model_file(run, f"inference.{key}", path)
+
+
+def _check_model_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]:
+    if run.exists(path):
+        return
+    exp_dir = run.get("training.exp_dir")
+    is_direct = exp_dir is not None and Path(path).absolute().parent == Path(exp_dir).absolute()
+    if not is_direct or not run.runs("train"):
+        yield from run.need_file(key, path)
+        return
+    criteria = read_criteria(run.get("training.best_model_criterion"))
+    if not may_be_written(Path(path).name, criteria) and not run.has_own_stage():
+        names = written_names(criteria)
+        hint = did_you_mean(Path(path).name, names) or "it writes: " + ", ".join(names)
+        error = ConfigError("train writes no such file", value=path, hint=hint)
+        yield run.finding(key, error)
+
+
+def check_measure(run: RunRequest) -> Iterator[Finding]:
+    """Check that ``infer`` has left, or will leave, what the metrics read."""
+    try:
+        settings = parse_settings(run.section("metrics"), MeasureSettings, key="")
+        names = settings.test_names()
+    except ConfigError as error:
+        yield run.finding(f"metrics.{error.key or ''}", error)
+        return
+    if not run.runs("infer"):
+        folder = settings.inference_dir
+        if settings.metrics and not folder.is_dir() and not run.has_own_stage():
+            absent = MissingConfigError(
+                "no such folder", value=str(folder), hint="run the stage infer first"
+            )
+            yield run.finding("metrics.inference_dir", absent)
+        return
+    yield from _check_test_names(run, names)
+    yield from _check_fields(run)
+
+
+def _check_test_names(run: RunRequest, names: list[str]) -> Iterator[Finding]:
+    known = [entry.get("name") for entry in run.get("inference.dataset.test") or []]
+    for index, name in enumerate(names):
+        if known and name not in known:
+            hint = did_you_mean(name, known) or "test sets: " + ", ".join(map(str, known))
+            error = SettingError("is not a test set of the inference config", value=name, hint=hint)
+            yield run.finding(f"metrics.dataset.test[{index}].name", error)
+
+
+def _check_fields(run: RunRequest) -> Iterator[Finding]:
+    fields = _written_fields(run)
+    if not fields:
+        return
+    for index, entry in enumerate(run.get("metrics.metrics") or []):
+        for key, name in _read_fields(entry, f"metrics.metrics[{index}]"):
+            if name not in fields:
+                hint = did_you_mean(name, fields) or "it writes: " + ", ".join(fields)
+                yield run.finding(
+                    key, SettingError("infer writes no such field", value=name, hint=hint)
+                )
+
+
+def _written_fields(run: RunRequest) -> list[str]:
+    """Return the fields that ``infer`` writes; none when nobody can tell."""
+    keys = run.get("inference.output_keys")
+    if keys is not None:
+        return [keys] if isinstance(keys, str) else list(keys)
+    function = run.owner_of_function("inference.output_fn") or ""
+    return list(_OUTPUT_FIELDS) if function.startswith(_OUTPUT_FUNCTIONS) else []
+
+
+def _read_fields(entry: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
+    """Yield the fields that a metric reads, and where they are named."""
+    inputs = entry.get("inputs")
+    if isinstance(inputs, list):
+        yield from ((f"{key}.inputs[{i}]", str(name)) for i, name in enumerate(inputs))
+    elif isinstance(inputs, Mapping):
+        yield from ((f"{key}.inputs.{alias}", str(name)) for alias, name in inputs.items())
+    else:
+        for name in ("ref_key", "hyp_key"):
+            if isinstance(value := entry["metric"].get(name), str):
+                yield f"{key}.metric.{name}", value
+
+
+def check_pack(run: RunRequest) -> Iterator[Finding]:
+    """Check that there is, or will be, an experiment to pack."""
+    exp_dir = run.get("training.exp_dir")
+    if run.runs("train") or run.has_own_stage() or exp_dir is None:
+        return
+    if not Path(exp_dir).is_dir():
+        error = MissingConfigError(
+            "no such folder", value=exp_dir, hint="run the stage train first"
+        )
+        yield run.finding("training.exp_dir", error)
