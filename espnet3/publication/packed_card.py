@@ -16,7 +16,7 @@ from espnet3.publication import bundle, model_card, scrub
 from espnet3.publication.pack_inputs import read_value
 from espnet3.publication.pack_plan import PackPlan
 from espnet3.publication.path_rewrite import Relocator
-from espnet3.publication.scores import read_scores, results_table
+from espnet3.publication.scores import read_intervals, read_scores, results_table
 
 
 def render_card(
@@ -54,7 +54,7 @@ def render_card(
         "git_head": facts["git"].get("head"),
         "git_dirty": facts["git"].get("dirty"),
         "train_config": _training_config_text(plan, relocator),
-        "results_section": results_table(scores),
+        "results_section": results_table(scores, read_intervals(plan.scores)),
         "framework_version": espnet3.__version__,
         "python_version": platform.python_version(),
         "torch_version": bundle.installed_version("torch"),

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Metric → test set → column → value."""
+Intervals: TypeAlias = Mapping[tuple[str, str], tuple[float, float]]
+"""Metric and test set → bounds of the confidence interval."""
 
 
 def find_scores(inputs: PackInputs) -> Path | None:
@@ -73,8 +75,29 @@ def read_scores(path: Path | None) -> Scores:
     return scores
 
 
-def results_table(scores: Scores) -> str:
+def read_intervals(path: Path | None) -> Intervals:
+    """Read the confidence intervals that ``measure`` wrote beside a score file, if it did."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads((path.parent / "metrics_details.json").read_text(encoding="utf-8"))
+        return {
+            (str(metric), str(test)): (float(bounds["low"]), float(bounds["high"]))
+            for metric, tests in content["metrics"].items()
+            for test, made_of in tests.items()
+            if (bounds := made_of.get("confidence"))
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        # Absent, or of another layout: scores are shown without.
+        return {}
+
+
+def results_table(scores: Scores, intervals: Intervals | None = None) -> str:
     """Return the results as a Markdown section, empty without scores.
+
+    Args:
+        scores: Result of :func:`read_scores`.
+        intervals: Result of :func:`read_intervals`.
 
     Example:
         >>> print(results_table({"m.WER": {"clean": {"WER": 2.0}}}))
@@ -84,7 +107,7 @@ def results_table(scores: Scores) -> str:
         | --- | --- |
         | clean | 2.0 |
     """
-    tests = by_test_set(scores)
+    tests = by_test_set(_with_intervals(scores, intervals or {}))
     if not tests:
         return ""
     columns = sorted({column for values in tests.values() for column in values})
@@ -94,6 +117,19 @@ def results_table(scores: Scores) -> str:
     ]
     lines = [["Test", *map(_cell, columns)], ["---"] * (len(columns) + 1), *rows]
     return "## Results\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _with_intervals(scores: Scores, intervals: Intervals) -> Scores:
+    """Write the interval behind the score of each metric that has one score."""
+    shown: dict[str, dict[str, dict[str, Any]]] = {}
+    for metric, tests in scores.items():
+        shown[metric] = {test: dict(values) for test, values in tests.items()}
+        for test, values in shown[metric].items():
+            if (metric, test) in intervals and len(values) == 1:
+                low, high = intervals[metric, test]
+                ((column, value),) = values.items()
+                values[column] = f"{_cell(value)} ({low:.2f} to {high:.2f})"
+    return shown
 
 
 def by_test_set(scores: Scores) -> dict[str, dict[str, Any]]:

@@ -97,6 +97,10 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "metrics": Key(settings="espnet3.systems.base.settings.MetricSettings", is_list=True),
         "allow_incomplete": _FLAG,
         "merge": _FLAG,
+        "confidence": Key(settings="espnet3.systems.base.settings.ConfidenceSettings"),
+        "breakdown": Key(type=list[str]),
+        "metadata": Key(type=Path | dict[str, Path]),
+        "compare_with": _PATH,
     },
     "publication": {
         **_EXPERIMENT,

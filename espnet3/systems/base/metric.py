@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from omegaconf import DictConfig
 
 from espnet3.components.metrics.base_metric import BaseMetric
 from espnet3.errors import ConfigError, DataError, SettingError
-from espnet3.systems.base.inference_state import FinishedRun, is_unfinished
-from espnet3.systems.base.score_table import format_table
+from espnet3.systems.base.score_columns import load_columns
+from espnet3.systems.base.score_coverage import read_coverage, refuse_incomplete
+from espnet3.systems.base.score_table import format_report
+from espnet3.systems.base.scoring_job import ScoringJob
 from espnet3.systems.base.settings import MeasureSettings, MetricSettings
 from espnet3.utils.config_utils import instantiate_config
 from espnet3.utils.path_utils import write_json, write_text
-from espnet3.utils.scp_utils import get_class_path, load_scp_paths, read_scp
+from espnet3.utils.scp_utils import get_class_path, load_scp_paths
 from espnet3.utils.settings import parse_settings
-from espnet3.utils.writer_utils import to_scalar
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +51,16 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
     named = _name_entries(entries)
     folder = settings.inference_dir
     test_names = (settings.test_names() or _find_test_sets(folder)) if named else []
-    inputs = {
-        (key, test_name): load_scp_paths(folder, test_name, entry.inputs)
-        for key, entry in named.items()
-        for test_name in test_names
-    }
-    coverage = {name: _read_coverage(folder / name, inputs, name) for name in test_names}
-    if not settings.allow_incomplete:
-        _refuse_incomplete(coverage)
+    jobs = _plan(settings, named, test_names)
+    coverage = _cover(settings, jobs)
     scores: dict[str, Any] = _read_earlier(folder / "metrics.json") if settings.merge else {}
     details: dict[str, Any] = {}
     if settings.merge:
         details = _read_earlier(folder / "metrics_details.json").get("metrics", {})
-    for key, entry in named.items():
-        scores[key], details[key] = {}, {}
-        for test_name in test_names:
-            result = entry.metric(inputs[key, test_name], test_name, folder)
-            scores[key][test_name] = {name: to_scalar(value) for name, value in result.items()}
-            details[key][test_name] = dict(entry.metric.details)
+    scores |= {key: {} for key in named}
+    details |= {key: {} for key in named}
+    for job in jobs:
+        scores[job.key][job.test_name], details[job.key][job.test_name] = job.run()
     _write(folder, scores, details, coverage)
     return scores
 
@@ -108,8 +102,20 @@ def _name_entries(entries: Sequence[_Entry]) -> dict[str, _Entry]:
             key = f"{path}#{number}"
         if number > 1:
             logger.warning("%s is configured before; `name` would name its scores %r", path, key)
+        _separate_files(entry, {other.metric.stem for other in named.values()})
         named[key] = entry
     return named
+
+
+def _separate_files(entry: _Entry, taken: Collection[str]) -> None:
+    """Let the files of metrics with the same stem have different names."""
+    metric = entry.metric
+    stem, number = metric.stem, 1
+    if entry.name and stem in taken:
+        metric.stem = f"{stem}_" + re.sub(r"\W+", "_", entry.name)
+    while stem and metric.stem in taken:
+        number += 1
+        metric.stem = f"{stem}_{number}"
 
 
 def _find_test_sets(folder: Path) -> list[str]:
@@ -128,34 +134,49 @@ def _find_test_sets(folder: Path) -> list[str]:
     return names
 
 
-def _read_coverage(
-    folder: Path, inputs: Mapping[tuple[str, str], Mapping[str, Path]], test_name: str
-) -> dict[str, Any]:
-    """Compare the number of lines with the number of samples, where it is known."""
-    paths = {p for (_, name), files in inputs.items() if name == test_name for p in files.values()}
-    scored = min((sum(1 for _ in read_scp(path)) for path in paths), default=0)
-    run = FinishedRun.load(folder)
-    total = run.num_samples if run else None
-    return {
-        "scored": scored,
-        "samples": total,
-        "coverage": round(min(1.0, scored / total), 6) if total else None,
-        "unfinished": is_unfinished(folder),
+def _plan(
+    settings: MeasureSettings, named: Mapping[str, _Entry], test_names: Sequence[str]
+) -> list[ScoringJob]:
+    """Return what is to be scored; everything that is read is looked up first."""
+    folder = settings.inference_dir
+    inputs = {
+        (key, test_name): load_scp_paths(folder, test_name, entry.inputs)
+        for key, entry in named.items()
+        for test_name in test_names
     }
+    columns = {
+        name: load_columns(settings.columns(), folder / name, settings.metadata_of(name))
+        for name in test_names
+    }
+    baseline = None
+    if settings.compare_with is not None:
+        from espnet3.systems.base.score_comparison import EarlierRun
+
+        baseline = EarlierRun.load(settings.compare_with, folder, inputs)
+    return [
+        ScoringJob(
+            key=key,
+            test_name=test_name,
+            metric=named[key].metric,
+            inputs=paths,
+            settings=settings,
+            columns=columns[test_name],
+            baseline=baseline,
+        )
+        for (key, test_name), paths in inputs.items()
+    ]
 
 
-def _refuse_incomplete(coverage: Mapping[str, Mapping[str, Any]]) -> None:
-    for name, counts in coverage.items():
-        problem = None
-        if counts["unfinished"]:
-            problem = "a run of `infer` on it has not finished"
-        elif counts["samples"] is not None and counts["scored"] < counts["samples"]:
-            problem = f"only {counts['scored']} of {counts['samples']} samples have an output"
-        if problem:
-            raise DataError(
-                f"test set {name!r} is incomplete: {problem}\n  run the stage `infer` again, "
-                "or set `allow_incomplete: true` to score what there is"
-            )
+def _cover(settings: MeasureSettings, jobs: Sequence[ScoringJob]) -> dict[str, Any]:
+    files: dict[str, set[Path]] = {}
+    for job in jobs:
+        files.setdefault(job.test_name, set()).update(job.inputs.values())
+    coverage = {
+        name: read_coverage(settings.inference_dir / name, paths) for name, paths in files.items()
+    }
+    if not settings.allow_incomplete:
+        refuse_incomplete(coverage)
+    return coverage
 
 
 def _read_earlier(path: Path) -> dict[str, Any]:
@@ -178,6 +199,6 @@ def _write(
 ) -> None:
     write_json(folder / "metrics.json", scores)
     write_json(folder / "metrics_details.json", {"metrics": details, "test_sets": coverage})
-    table = format_table(scores, details)
+    table = format_report(scores, details)
     write_text(folder / "metrics.md", table)
     logger.info("Scores in %s:\n%s", folder / "metrics.json", table)

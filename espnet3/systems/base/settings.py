@@ -136,6 +136,26 @@ class MetricSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfidenceSettings:
+    """``confidence``: how sure a score is, by resampling the test set."""
+
+    level: float = 0.95
+    """Probability that an interval covers."""
+    replicates: int = 10_000
+    """How often the test set is drawn."""
+    seed: int = 0
+    """Seed of the draws."""
+    block_by: str | None = None
+    """Column whose values are drawn as a whole, for example the speaker; null draws utterances."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise SettingError("must lie between 0 and 1", key="level", value=self.level)
+        if self.replicates < 100:
+            raise SettingError("must be at least 100", key="replicates", value=self.replicates)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureSettings:
     """What ``measure`` reads from metrics.yaml."""
 
@@ -149,6 +169,14 @@ class MeasureSettings:
     """Score test sets that ``infer`` has not finished, and record the coverage."""
     merge: bool = False
     """Keep scores of metrics.json whose metric is not in this file."""
+    confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
+    """How the error bars of scores are made."""
+    breakdown: list[str] = field(default_factory=list)
+    """Columns by which scores are split: SCP files, columns of ``metadata``, or ``length``."""
+    metadata: Path | dict[str, Path] | None = None
+    """Table with a column ``utt_id``: TSV or CSV; one for all test sets, or one for each name."""
+    compare_with: Path | None = None
+    """``inference_dir`` of an earlier, measured run on the same test sets."""
     others: dict[str, Any] = rest("Keys that only interpolations read.")
 
     def __post_init__(self) -> None:
@@ -158,6 +186,17 @@ class MeasureSettings:
     def test_names(self) -> list[str]:
         """Return the configured names of test sets, an empty list if there are none."""
         return _read_test_names(self.dataset)
+
+    def columns(self) -> list[str]:
+        """Return the columns that are needed, each once."""
+        blocks = [self.confidence.block_by] if self.confidence.block_by else []
+        return list(dict.fromkeys([*blocks, *self.breakdown]))
+
+    def metadata_of(self, test_name: str) -> Path | None:
+        """Return the table of a test set."""
+        if isinstance(self.metadata, dict):
+            return self.metadata.get(test_name)
+        return self.metadata
 
 
 def _read_test_names(dataset: dict[str, Any] | None) -> list[str]:

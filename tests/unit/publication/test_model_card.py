@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from espnet3.errors import ConfigError
 from espnet3.publication.model_card import built_in_template, check_front_matter, render
-from espnet3.publication.scores import read_scores, results_table
+from espnet3.publication.scores import read_intervals, read_scores, results_table
 from tests.unit.publication.conftest import write
 
 
@@ -61,6 +61,31 @@ def test_scores_in_an_unknown_layout_give_no_results(tmp_path, text):
 def test_a_plain_number_takes_the_name_of_its_metric(tmp_path):
     path = write(tmp_path / "scores.json", json.dumps({"pkg.WER": {"test": 1.5}}))
     assert read_scores(path) == {"pkg.WER": {"test": {"WER": 1.5}}}
+
+
+def test_confidence_intervals_stand_behind_their_scores(tmp_path):
+    bounds = {"level": 0.95, "low": 1.25, "high": 2.125}
+    details = {
+        "metrics": {
+            "pkg.WER": {"test": {"confidence": bounds}, "one": {"confidence": None}},
+            "pkg.Speed": {"test": {}},
+        }
+    }
+    write(tmp_path / "metrics_details.json", json.dumps(details))
+    path = tmp_path / "metrics.json"
+    scores = {
+        "pkg.WER": {"test": {"WER": 1.5}, "one": {"WER": 0.0}},
+        "pkg.Speed": {"test": {"speed": 3}},
+    }
+    assert results_table(scores, read_intervals(path)).splitlines()[2:] == [
+        "| Test | WER | speed |",
+        "| --- | --- | --- |",
+        "| one | 0.0 |  |",
+        "| test | 1.5 (1.25 to 2.12) | 3 |",
+    ]
+    for broken in ("{", "[]", "{}", '{"metrics": {"a": 1}}'):
+        write(tmp_path / "metrics_details.json", broken)
+        assert read_intervals(path) == {}
 
 
 def test_the_card_describes_the_bundle(recipe):

@@ -190,6 +190,7 @@ class TestIncompleteTestSets:
             "samples": 2,
             "coverage": 1.0,
             "unfinished": False,
+            "failures": [],
         }
 
     def test_fewer_outputs_than_samples_are_refused_unless_allowed(self, decoded):
@@ -202,6 +203,23 @@ class TestIncompleteTestSets:
         run(out, entry(WER), allow_incomplete=True)
         details = json.loads((out / "metrics_details.json").read_text(encoding="utf-8"))
         assert details["test_sets"]["clean"]["coverage"] == 0.5
+
+    def test_failures_that_infer_has_reported_are_named(self, decoded):
+        out = decoded()
+        report = {"failures": [{"id": "u7", "index": 3, "error": "ValueError: too short"}]}
+        (out / "clean" / "inference_report.json").write_text(json.dumps(report))
+        with pytest.raises(
+            ValueError, match=r"(?s)'clean' is incomplete.*1 samples.*u7: ValueError: too short"
+        ):
+            run(out, entry(WER))
+        run(out, entry(WER), allow_incomplete=True)
+        details = json.loads((out / "metrics_details.json").read_text(encoding="utf-8"))
+        assert details["test_sets"]["clean"]["failures"] == [
+            {"id": "u7", "error": "ValueError: too short"}
+        ]
+        (out / "clean" / "inference_report.json").write_text("[]")
+        with pytest.raises(ValueError, match=r"inference_report\.json is not a report"):
+            run(out, entry(WER))
 
     def test_lines_that_were_cut_off_are_noticed(self, decoded):
         out = decoded()

@@ -1,0 +1,113 @@
+"""What is known about each utterance of a test set, to split and to group its scores by."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from espnet3.errors import ConfigError, DataError, did_you_mean
+from espnet3.utils.scp_utils import read_scp
+from espnet3.utils.types import UttId
+
+Column: TypeAlias = Mapping[UttId, str]
+
+LENGTH = "length"
+"""A column that every score has: the number of reference tokens."""
+_ID = "utt_id"
+_SHOWN_IDS = 5
+
+
+def load_columns(names: Iterable[str], folder: Path, metadata: Path | None) -> dict[str, Column]:
+    """Return the value of each column for each utterance, without :data:`LENGTH`.
+
+    Args:
+        names: Columns; ``<folder>/<name>.scp`` goes before a column of ``metadata``.
+        folder: Outputs of the test set.
+        metadata: Table whose first line names its columns, one of them ``utt_id``; fields are
+            separated by commas in a ``.csv`` file, else by tabs.
+
+    Raises:
+        ConfigError: If there is no such column.
+        DataError: If ``metadata`` is no such table.
+    """
+    columns: dict[str, Column] = {}
+    table: dict[str, Column] | None = None
+    for name in names:
+        scp = folder / f"{name}.scp"
+        if scp.is_file():
+            columns[name] = dict(read_scp(scp))
+        elif name != LENGTH:
+            table = table if table is not None else _read_table(metadata)
+            if name not in table:
+                raise _unknown_column(name, folder, metadata, table)
+            columns[name] = table[name]
+    return columns
+
+
+def values_of(columns: Mapping[str, Column], name: str, utt_ids: Sequence[UttId]) -> list[str]:
+    """Return a column's value for each utterance.
+
+    Raises:
+        DataError: If an utterance has none.
+    """
+    column = columns[name]
+    missing = [utt_id for utt_id in utt_ids if utt_id not in column]
+    if missing:
+        raise DataError(
+            f"column {name!r} has no value for {len(missing)} of {len(utt_ids)} utterances: "
+            + ", ".join(missing[:_SHOWN_IDS])
+        )
+    return [column[utt_id] for utt_id in utt_ids]
+
+
+def _read_table(path: Path | None) -> dict[str, Column]:
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise ConfigError("no such file", key="metadata", value=str(path))
+    is_csv = path.suffix == ".csv"
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(
+            stream,
+            delimiter="," if is_csv else "\t",
+            quoting=csv.QUOTE_MINIMAL if is_csv else csv.QUOTE_NONE,
+        )
+        header = next(rows, [])
+        if _ID not in header:
+            raise DataError(
+                f"{path}: the first line must name the columns, one of them {_ID}; it has: "
+                + ", ".join(header)
+            )
+        content = [row for row in rows if row]
+    short = next((n for n, row in enumerate(content, start=2) if len(row) != len(header)), None)
+    if short is not None:
+        raise DataError(
+            f"{path}:{short}: the first line names {len(header)} columns, not this many"
+        )
+    ids = [row[header.index(_ID)] for row in content]
+    repeated = [utt_id for utt_id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise DataError(f"{path}: listed twice: {', '.join(repeated[:_SHOWN_IDS])}")
+    return {
+        name: dict(zip(ids, (row[place] for row in content), strict=True))
+        for place, name in enumerate(header)
+        if name != _ID
+    }
+
+
+def _unknown_column(
+    name: str, folder: Path, metadata: Path | None, table: Mapping[str, Column]
+) -> ConfigError:
+    known = sorted({LENGTH, *table, *(path.stem for path in folder.glob("*.scp"))})
+    hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+    if metadata is None:
+        hint += "; further columns can come from a table, see the key `metadata`"
+    place = (
+        f"neither {folder} nor `metadata`"
+        if metadata is None
+        else f"neither {folder} nor {metadata}"
+    )
+    return ConfigError(f"{place} has such a column", key="breakdown", value=name, hint=hint)
