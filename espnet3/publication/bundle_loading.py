@@ -183,7 +183,11 @@ def _open_gate(
     """Make bundled code importable, if it is wanted and trusted."""
     roots = user_code.choose_import_roots(trust.user_code_paths, metadata)
     used = {key: config.get(key) for key in ("model", "output_fn", "provider")}
-    references = user_code.find_references(used, roots)
+    references = (
+        user_code.find_references(used, roots)
+        if root is None
+        else user_code.find_linked_references(used, root, roots)
+    )
     enabled = user_code.decide(
         references, enable=trust.enable_user_code, trust=trust.trust_user_code, source=source
     )

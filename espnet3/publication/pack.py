@@ -159,7 +159,8 @@ def _describe(
     code = tuple(folder for folder in USER_CODE if (root / folder).is_dir())
     config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
     used = {name: config.get(name) for name in ("model", "output_fn")}
-    targets = sorted({path for _, path in user_code.find_references(used, code)})
+    references = user_code.find_linked_references(used, root, code)
+    targets = sorted({path for _, path in references})
     return bundle.BundleMeta(
         files=files,
         yaml_files=yaml_files,

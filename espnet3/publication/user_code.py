@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from espnet3.errors import BundleError, UntrustedCodeError
-from espnet3.publication.yaml_links import iter_strings
+from espnet3.publication.limited_yaml import read_mapping
+from espnet3.publication.yaml_links import iter_strings, linked_files
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,20 @@ def find_references(config: Mapping[str, Any], roots: Sequence[str]) -> list[tup
     """Return ``(key, dotted path)`` of every value that names code below an import root."""
     names = {PurePosixPath(root).name for root in roots}
     return [(key, text) for key, text in iter_strings(config) if is_reference(text, names)]
+
+
+def find_linked_references(
+    config: Mapping[str, Any], bundle_root: Path, roots: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return what :func:`find_references` finds, also where ``model`` names a training config.
+
+    A recogniser builds the model that such a file describes, so its section ``model`` counts.
+    """
+    found = find_references(config, roots)
+    for path in sorted(linked_files({"model": config.get("model")}, bundle_root, bundle_root)):
+        described = (read_mapping(path) or {}).get("model")
+        found += find_references({"model": described}, roots)
+    return found
 
 
 def is_reference(text: str, names: set[str]) -> bool:

@@ -93,14 +93,27 @@ def load_and_merge_config(
 
 
 def infer_default_package(path: PathLike) -> str | None:
-    """Return ``egs3.TEMPLATE.<task>`` for a file in a recipe's ``conf`` folder, else ``None``."""
+    """Return ``egs3.TEMPLATE.<task>`` for a file in a recipe's ``conf`` folder, else ``None``.
+
+    A task without a template, such as ``asr_curriculum``, counts as a variant of the one that its
+    name begins with.
+    """
     # Links are not followed: the recipe that names the file counts, not where it is stored.
     parts = Path(os.path.abspath(path)).parts[:-1]  # noqa: PTH100
     for start in reversed([i for i, part in enumerate(parts) if part == "egs3"]):
         below = parts[start + 1 :]
         if "conf" in below and below.index("conf") >= 2:
-            return f"egs3.TEMPLATE.{below[below.index('conf') - 1]}"
+            task = below[below.index("conf") - 1]
+            names = [f"egs3.TEMPLATE.{name}" for name in (task, task.partition("_")[0])]
+            return next(filter(_is_package, names), names[0])
     return None
+
+
+def _is_package(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 def load_yaml_value(path: PathLike, key: str | None = None) -> Any:

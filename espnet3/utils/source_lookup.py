@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib.machinery
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def _find_top(name: str) -> tuple[Path | None, list[Path]] | None:
     if spec is None:
         return None
     source = _source(Path(spec.origin)) if spec.has_location and spec.origin else None
-    return source, [Path(folder) for folder in spec.submodule_search_locations or ()]
+    # An imported package may have more folders than its specification says, as `egs3` does.
+    places = getattr(sys.modules.get(name), "__path__", spec.submodule_search_locations)
+    return source, [Path(folder) for folder in places or ()]
 
 
 def _step_into(folders: Iterable[Path], part: str) -> tuple[Path | None, list[Path]] | None:

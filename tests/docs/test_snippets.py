@@ -17,7 +17,7 @@ from tests.conftest import REPO_ROOT
 PAGES = [REPO_ROOT / "README.md", *sorted((REPO_ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)(?: [^\n]*)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE_HEADER = re.compile(r"# (\S+\.py)\n")
-CUSTOM_STAGES = ["report", "export_debug", "train_easy", "train_full"]
+CUSTOM_STAGES = ["report", "export_debug", "train_easy", "train_full", "list_mistakes"]
 
 
 def _check_file(name: str, body: str) -> None:

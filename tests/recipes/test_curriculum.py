@@ -1,4 +1,4 @@
-"""Two training phases as two stages of one recipe."""
+"""Two training phases as two stages of one recipe; the shipped one is in the next module."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from egs3.TEMPLATE.asr.run import (
 )
 from espnet3.systems.asr.system import ASRSystem
 from espnet3.utils.config_utils import load_config_with_defaults
+from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -31,6 +32,9 @@ def train(config):
 
 
 class CurriculumSystem(ASRSystem):
+    DISTRIBUTED_STAGES = ("train_easy", "train_full")
+    LOGS = {"train_easy": "training_easy_config.exp_dir"}
+
     def __init__(
         self,
         training_easy_config=None,
@@ -46,7 +50,7 @@ class CurriculumSystem(ASRSystem):
             metrics_config=metrics_config,
             publication_config=publication_config,
             demo_config=demo_config,
-            stage_log_mapping={"train_easy": "training_easy_config.exp_dir"},
+            stage_log_mapping=self.LOGS,
         )
         self.training_easy_config = training_easy_config
         self.training_full_config = training_full_config
@@ -68,6 +72,9 @@ class CurriculumSystem(ASRSystem):
             return train(self.training_config)
         finally:
             self.training_config = original
+
+    def create_dataset(self):
+        trained.append(("create_dataset", self.training_config.exp_dir))
 
     def infer(self):
         trained.append(("infer", self.inference_config.exp_dir))
@@ -180,6 +187,37 @@ def test_set_reaches_an_extra_slot(monkeypatch):
     words = ("--set", "training_easy.trainer.max_epochs=4")
     run(monkeypatch, "--stages", "train_easy", *EASY_FLAG, *words)
     assert systems[0].training_easy_config.trainer.max_epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"), [((*EASY_FLAG, *FULL_FLAG), "exp/training_full"), (EASY_FLAG, "logs")]
+)
+def test_without_a_mapping_a_phase_logs_to_the_default_folder(monkeypatch, words, folder):
+    monkeypatch.setattr(CurriculumSystem, "LOGS", None)
+    run(monkeypatch, "--stages", "train_easy", *words)
+    log = Path(folder, "train_easy.log").read_text()
+    assert "Training Easy config content:" in log
+    assert ("Training Full config content:" in log) == (FULL_FLAG[0] in words)
+
+
+def test_the_data_stages_work_on_the_full_config(monkeypatch):
+    run(monkeypatch, "--stages", "create_dataset", *FULL_FLAG)
+    (system,) = systems
+    assert trained == [("create_dataset", "./exp/training_full")]
+    assert system.training_config is system.training_full_config
+
+
+@pytest.mark.parametrize("running", [None, "train_easy"])
+def test_a_second_rank_runs_the_phases_and_nothing_else(monkeypatch, running):
+    monkeypatch.setenv("RANK", "1")
+    if running is not None:  # what a launcher's parent says; then no declaration is needed
+        monkeypatch.setenv(RUNNING_STAGE_VARIABLE, running)
+        monkeypatch.setattr(CurriculumSystem, "DISTRIBUTED_STAGES", ("train",))
+    stages = ("create_dataset", "train_easy", "train_full")
+    run(monkeypatch, "--stages", *stages, *EASY_FLAG, *FULL_FLAG)
+    phases = ["training_easy"] if running else ["training_easy", "training_full"]
+    assert [tag for tag, _ in trained] == phases
+    assert not list(Path("exp").rglob("*.log"))
 
 
 def test_a_mistake_in_an_extra_slot_is_found(monkeypatch):

@@ -16,7 +16,7 @@ from espnet3.errors import ConfigError, DataError, SettingError, did_you_mean
 from espnet3.systems.asr.decoding import Hypothesis, ctc_greedy, ctc_prefix_beam
 from espnet3.systems.asr.settings import TokenizerSettings
 from espnet3.systems.asr.tokenizers.token_joiner import TokenJoiner
-from espnet3.systems.asr.train_config import load_train_config
+from espnet3.systems.base.train_config import load_train_config
 from espnet3.utils.import_utils import trusted_target
 from espnet3.utils.instantiate import instantiate_config
 from espnet3.utils.settings import parse_settings
@@ -55,7 +55,7 @@ class SpeechRecognizer:
         nbest: Hypotheses per utterance; more than 1 needs the beam search.
         batch_size: Most utterances in one forward pass; ``None`` for no limit.
         recipe_dir: Where relative paths of ``train_config`` start; found from the file when
-            ``None``, see :func:`~espnet3.systems.asr.train_config.load_train_config`.
+            ``None``, see :func:`~espnet3.systems.base.train_config.load_train_config`.
 
     Raises:
         ConfigError: If an argument or the configuration is wrong.
@@ -80,7 +80,7 @@ class SpeechRecognizer:
             raise SettingError("needs decode: ctc_prefix_beam", key="nbest", value=nbest)
         if batch_size is not None and batch_size < 1:
             raise SettingError("must be at least 1", key="batch_size", value=batch_size)
-        config = load_train_config(train_config, recipe_dir)
+        config = load_train_config(train_config, recipe_dir, sections=("tokenizer",))
         self.model = _build_model(config["model"])
         load_weights(self.model, model_file)
         self.device = torch.device(device)

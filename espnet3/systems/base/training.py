@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.components.optimizers.settings import OptimizationSettings, read_optimization
-from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.errors import ConfigError, MissingConfigError, MissingFileError
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.utils.config_sources import override_comments
@@ -50,6 +50,7 @@ def train(config: Any) -> None:
     check_model(settings)
     _prepare(settings)
     point = _resolve_checkpoint(fit, settings)
+    _check_initial_weights(settings, is_resumed="ckpt_path" in fit)
     if point is not None and (way_on := point.way_on(settings.trainer)) is not None:
         logger.info(
             "Nothing to do: %s has %d epochs, %d steps. To go on: %s",
@@ -124,6 +125,18 @@ def check_model(settings: TrainingSettings) -> None:
             key="model",
             hint="set model._target_ to a torch module, for example src.model.MyModel,"
             " or task to a task class",
+        )
+
+
+def _check_initial_weights(settings: TrainingSettings, *, is_resumed: bool) -> None:
+    """Find out before the data are loaded that there is nothing to start from."""
+    source = settings.init_from
+    if source is not None and not is_resumed and not source.path.is_file():
+        raise MissingFileError(
+            "no such weight file",
+            key="init_from.path",
+            value=str(source.path),
+            hint="run the training that writes it first",
         )
 
 

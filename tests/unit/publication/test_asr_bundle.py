@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from espnet3.errors import UntrustedCodeError
 from espnet3.publication import InferenceSession
 from espnet3.systems.asr.models import ASRModel
 from tests.unit.publication.conftest import Recipe, write
@@ -95,3 +96,39 @@ def test_the_packed_configs_of_a_native_model(digits):
     assert model["train_config"] == "${recipe_dir}/exp/debug/training.yaml"
     assert model["model_file"] == "${recipe_dir}/exp/debug/valid.loss.ave.safetensors"
     assert not yaml.safe_load((out / "meta.yaml").read_text())["trust"]["requires_user_code"]
+
+
+MODEL_OF_ONES_OWN = """
+import torch
+
+
+class Always(torch.nn.Module):
+    token_list = ("<blank>", "<unk>", "one", "two", "three", "<sos/eos>")
+    blank_id = 0
+
+    def __init__(self, answer: int):
+        super().__init__()
+        self.answer = torch.nn.Parameter(torch.tensor(float(answer)))
+
+    def log_probs(self, speech, speech_lengths):
+        scores = torch.full((len(speech), 1, len(self.token_list)), -9.0)
+        scores[:, :, int(self.answer)] = 0.0
+        return scores, torch.ones_like(speech_lengths)
+"""
+
+
+def test_a_bundle_whose_training_config_names_recipe_code_needs_trust(
+    digits, tmp_path, monkeypatch
+):
+    write(digits.root / "src" / "model.py", MODEL_OF_ONES_OWN)
+    digits.training["model"] = {"_target_": "src.model.Always", "answer": 3}
+    write(digits.exp_dir / "training.yaml", digits.training)
+    torch.save({"answer": torch.tensor(3.0)}, digits.exp_dir / "valid.loss.ave.pth")
+    bundle = digits.pack()
+    monkeypatch.chdir(tmp_path)
+    trust = yaml.safe_load((bundle / "meta.yaml").read_text())["trust"]
+    assert trust == {"requires_user_code": True, "targets": ["src.model.Always"]}
+    with pytest.raises(UntrustedCodeError, match=r"src\.model\.Always"):
+        InferenceSession.from_pretrained(str(bundle))
+    session = InferenceSession.from_pretrained(str(bundle), trust_user_code=True)
+    assert session(np.zeros(160, dtype=np.float32))["hyp"] == "two"

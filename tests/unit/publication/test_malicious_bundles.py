@@ -451,7 +451,7 @@ def test_a_recogniser_reads_nothing_outside_of_its_bundle(root, tmp_path, model,
 
 
 def test_a_training_config_cannot_move_its_root_above_the_bundle(root, tmp_path):
-    from espnet3.systems.asr.train_config import load_train_config
+    from espnet3.systems.base.train_config import load_train_config
 
     write(root / "tokens.txt", "<blank>\n")
     content = {"exp_dir": "conf", "model": {"token_list": "tokens.txt"}}

@@ -16,7 +16,13 @@ from omegaconf import OmegaConf
 
 from espnet3.components.modeling.lightning_module import ESPnetLightningModule
 from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
-from espnet3.errors import ConfigError, MissingConfigError, SettingError, UnknownKeyError
+from espnet3.errors import (
+    ConfigError,
+    MissingConfigError,
+    MissingFileError,
+    SettingError,
+    UnknownKeyError,
+)
 from espnet3.systems.base.training import collect_stats, train
 from espnet3.utils.weights_utils import load_weights, read_state_dict
 from tests.unit.components import toy_training
@@ -248,6 +254,7 @@ def test_module_and_trainer_can_be_replaced_by_config(tmp_path):
         ({"best_model_criterion": [["valid/loss", 3]]}, ConfigError, "best_model_criterion"),
         ({"fit": {"ckpt_path": "none.ckpt"}}, ConfigError, "fit.ckpt_path"),
         ({"freeze": ["encodr"]}, SettingError, "encoder"),
+        ({"init_from": {"path": "none.pth"}}, MissingFileError, "init_from.path = 'none.pth'"),
         ({"dataset": None}, MissingConfigError, "dataset"),
         ({"exp_dir": None}, ConfigError, "exp_dir"),
     ],

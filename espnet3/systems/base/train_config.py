@@ -1,9 +1,9 @@
-"""The training configuration that a recogniser starts from."""
+"""The training configuration that a trained model is built from."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ _BUNDLE_MARKER = "meta.yaml"
 
 
 def load_train_config(
-    source: PathLike | Mapping[str, Any], recipe_dir: PathLike | None = None
+    source: PathLike | Mapping[str, Any],
+    recipe_dir: PathLike | None = None,
+    *,
+    sections: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Read the sections ``model`` and ``tokenizer`` with paths that exist from here.
+    """Read the section ``model``, and others, with paths that exist from here.
 
     Relative paths, and paths that begin with ``${recipe_dir}``, start at the recipe folder. That
     is, in this order: the argument; an absolute ``recipe_dir`` of the configuration; the packed
@@ -36,9 +39,10 @@ def load_train_config(
         source: ``<exp_dir>/training.yaml`` as the train stage wrote it, its packed copy, or its
             contents.
         recipe_dir: Folder of the recipe or bundle.
+        sections: Further sections to read.
 
     Returns:
-        Plain containers: ``model`` and, if configured, ``tokenizer``.
+        Plain containers: ``model`` and those of ``sections`` that are configured.
 
     Raises:
         MissingConfigError: If the file or its ``model`` section does not exist.
@@ -59,7 +63,7 @@ def load_train_config(
     logger.debug("Paths of %s start at %s", file or "train_config", root)
     return {
         name: _anchor(content[name], root, name, file)
-        for name in ("model", "tokenizer")
+        for name in ("model", *sections)
         if content.get(name) is not None
     }
 
