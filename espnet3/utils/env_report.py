@@ -28,7 +28,7 @@ RUNTIME_PREFIXES: tuple[str, ...] = (
 )  # fmt: skip
 RUNTIME_KEYS: tuple[str, ...] = (
     "PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "RANK", "LOCAL_RANK",
-    "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+    "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GOMP_SPINCOUNT",
 )  # fmt: skip
 PACKAGES: tuple[str, ...] = (
     "espnet3", "torch", "lightning", "omegaconf", "hydra-core", "dask", "espnet",

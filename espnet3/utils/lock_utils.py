@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,9 @@ _POLL_SEC = 0.2
 
 
 @contextlib.contextmanager
-def file_lock(path: PathLike, *, timeout: Seconds | None = None) -> Iterator[None]:
+def file_lock(
+    path: PathLike, *, timeout: Seconds | None = None, advice: str = ""
+) -> Iterator[None]:
     """Hold a lock that at most one process has at a time.
 
     The operating system frees it when its holder dies, however that happens. The file stays.
@@ -27,6 +30,7 @@ def file_lock(path: PathLike, *, timeout: Seconds | None = None) -> Iterator[Non
     Args:
         path: Lock file; created with its folder when absent.
         timeout: How long to wait for another holder; ``None`` waits forever.
+        advice: What to do about a lock that is still held; ends the error message.
 
     Raises:
         StageError: If the lock is still held after ``timeout``.
@@ -34,14 +38,14 @@ def file_lock(path: PathLike, *, timeout: Seconds | None = None) -> Iterator[Non
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("a+", encoding="utf-8") as stream:
-        _acquire(stream.fileno(), target, timeout)
+        _acquire(stream.fileno(), target, timeout, advice)
         stream.truncate(0)
-        stream.write(f"{os.getpid()}\n")
+        stream.write(f"{os.getpid()} on {socket.gethostname()}\n")
         stream.flush()
         yield
 
 
-def _acquire(descriptor: int, path: Path, timeout: Seconds | None) -> None:
+def _acquire(descriptor: int, path: Path, timeout: Seconds | None, advice: str) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     told = False
     while True:
@@ -51,7 +55,8 @@ def _acquire(descriptor: int, path: Path, timeout: Seconds | None) -> None:
         except BlockingIOError:
             holder = path.read_text(encoding="utf-8").strip() or "unknown"
         if deadline is not None and time.monotonic() >= deadline:
-            raise StageError(f"{path} is still locked by process {holder} after {timeout:g} s")
+            text = f"{path} is still locked by process {holder} after {timeout:g} s"
+            raise StageError(f"{text}\n  {advice}" if advice else text)
         if not told:
             logger.info("waiting for process %s, which holds %s", holder, path)
             told = True

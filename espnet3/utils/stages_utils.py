@@ -23,6 +23,7 @@ from espnet3.utils.stage_report import StageReport, filled_slots, format_summary
 from espnet3.utils.stage_selection import UnknownStageError, resolve_stages
 from espnet3.utils.stage_table import stage_entry
 from espnet3.utils.stop_signals import StageInterrupted, stop_signals
+from espnet3.utils.thread_waiting import shorten_spinning
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ def run_stages(
         log_run_plan(system, stages_to_run, log)
         return
     check_launched_ranks(system, stages_to_run)
+    shorten_spinning()
     reports: list[StageReport] = []
     try:
         with stop_signals(), gate_of(system, stages_to_run) as gate:

@@ -19,10 +19,10 @@ from lightning.pytorch.callbacks import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet3.components.callbacks.default_callbacks import MetricsLogger, get_default_callbacks
+from espnet3.components.callbacks.graceful_stop import GracefulStop
 from espnet3.components.callbacks.idle_hooks import hide_idle_hooks
 from espnet3.components.callbacks.last_checkpoint import LastCheckpoint
 from espnet3.components.callbacks.settings import read_criteria
-from espnet3.components.callbacks.time_limit import TimeLimit
 from espnet3.components.modeling.initialize import initialize
 from espnet3.components.trainers.checkpoint_io import AtomicCheckpointIO
 from espnet3.components.trainers.quiet import quiet_lightning
@@ -170,11 +170,10 @@ class ESPnet3LightningTrainer:
             for index, entry in enumerate(settings.callbacks or [])
         ]
         defaults = [c for c in defaults if self._is_allowed(c) and not _is_replaced(c, own)]
-        hide_idle_hooks(defaults)
-        if settings.time_limit_seconds is not None:
-            last = next((c for c in defaults if isinstance(c, LastCheckpoint)), None)
-            own.append(TimeLimit(settings.time_limit_seconds, last))
-        return [*defaults, *own]
+        last = next((c for c in defaults if isinstance(c, LastCheckpoint)), None)
+        stop = GracefulStop(settings.time_limit_seconds, last)
+        hide_idle_hooks([*defaults, stop])
+        return [*defaults, *own, stop]
 
     def _is_allowed(self, callback: Callback) -> bool:
         """Tell whether the run can have a default callback; Lightning refuses some combinations."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from espnet3.utils.config_sources import override_comments
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.import_utils import import_object
+from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import write_text
 from espnet3.utils.settings import parse_settings
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# A killed run's data loaders hold on for some seconds.
+_LOCK_SEC = 10.0
 _NORMALIZER_KEYS = ("normalize", "normalize_conf")
 
 
@@ -43,8 +47,13 @@ def train(config: Any) -> None:
         ConfigError: If a value is wrong.
         RuntimeError: If the loss stays invalid for too long.
     """
-    started = time.monotonic()
     settings = parse_settings(config, TrainingSettings, key="")
+    with _exclusive(settings.exp_dir):
+        _train(config, settings)
+
+
+def _train(config: Any, settings: TrainingSettings) -> None:
+    started = time.monotonic()
     optimization = None if settings.lightning_module else read_optimization(config)
     fit = dict(settings.fit or {})
     check_model(settings)
@@ -74,6 +83,17 @@ def train(config: Any) -> None:
         type(module.model).__name__,
         time.monotonic() - started,
         settings.exp_dir,
+    )
+
+
+def _exclusive(exp_dir: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep two trainings from writing into one folder; the ranks of one count as one."""
+    if process_rank() > 0:
+        return contextlib.nullcontext()
+    return file_lock(
+        exp_dir / ".train.lock",
+        timeout=_LOCK_SEC,
+        advice="two trainings cannot write there: wait for the other, or choose another exp_tag",
     )
 
 

@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from espnet3.components.callbacks import time_limit
-from espnet3.components.callbacks.time_limit import TimeLimit
+from espnet3.components.callbacks import graceful_stop
+from espnet3.components.callbacks.graceful_stop import GracefulStop
 
 
 class Clock:
@@ -26,19 +26,20 @@ class Clock:
 )
 def test_ranks_talk_every_few_seconds_and_stop_in_time(monkeypatch, batch_seconds, limit, looks):
     clock, asked = Clock(), []
-    monkeypatch.setattr(time_limit, "time", clock)
+    monkeypatch.setattr(graceful_stop, "time", clock)
 
     def broadcast(decision):
         asked.append(clock.now)
         return decision
 
     strategy = types.SimpleNamespace(broadcast=broadcast)
-    trainer = types.SimpleNamespace(strategy=strategy, should_stop=False)
-    callback = TimeLimit(limit, None)
+    trainer = types.SimpleNamespace(strategy=strategy, should_stop=False, world_size=2)
+    callback = GracefulStop(limit, None)
     callback.on_train_start(trainer, None)
     while not trainer.should_stop:
         assert clock.now < limit + 10
         clock.now += batch_seconds
         callback.on_train_batch_end(trainer)
+    callback.on_train_end(trainer, None)
     assert limit <= clock.now <= limit + max(1.5 * batch_seconds, 0.1)
     assert len(asked) in looks
