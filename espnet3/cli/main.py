@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import espnet3
-from espnet3.cli import check, new
+from espnet3.cli import check, doctor, new
 from espnet3.errors import Espnet3Error
 
-VERBS = (new, check)
+VERBS = (new, check, doctor)
 """Modules with ``add_parser(verbs)`` and ``run(args)``, whose import is cheap."""
 
 
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all verbs."""
     parser = argparse.ArgumentParser(
         prog="espnet3",
-        description="Make and check recipes. A recipe's run.py runs its stages.",
+        description="Make, check and diagnose recipes. A recipe's run.py runs its stages.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"espnet3 {espnet3.__version__}")

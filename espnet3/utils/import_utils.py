@@ -154,7 +154,9 @@ def require_package(package: str, *, extra: str, feature: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
+        from espnet3.utils.package_requirements import install_command
+
         raise MissingDependencyError(
             f"{feature} needs the package {package!r}, which cannot be imported ({error})\n"
-            f'  install it with: pip install "espnet3[{extra}]"'
+            f"  install it with: {install_command([extra])}"
         ) from error

@@ -45,3 +45,10 @@ def test_a_new_recipe_is_correct_and_runs_in_an_empty_folder(commands, tmp_path,
     planned = wheel.run_outside(run, recipe)
     assert planned.returncode == 0, planned.stderr
     assert str(REPO_ROOT) not in planned.stdout + planned.stderr
+
+
+def test_the_installed_doctor_finds_what_the_wheel_requires(commands, tmp_path):
+    done = wheel.run_outside([commands / "espnet3", "doctor"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(commands.parent) in done.stdout.splitlines()[0]
+    assert "train_tokenizer  ok" in done.stdout and "sentencepiece" in done.stdout
