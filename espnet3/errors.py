@@ -16,6 +16,7 @@
     ├─ InferenceError(RuntimeError)        a test set cannot be decoded
     ├─ ParallelError(RuntimeError)         a worker failed
     ├─ BundleError(RuntimeError)           a packed model is incomplete or damaged
+    ├─ HubError(RuntimeError)              the model hub cannot be reached or refuses
     ├─ WeightsError(RuntimeError)          a weight file does not fit the model
     ├─ UntrustedCodeError(ValueError)      a bundle wants to run code that nobody allowed
     │   ├─ UntrustedTargetError
@@ -158,6 +159,10 @@ class ParallelError(Espnet3Error, RuntimeError):
 
 class BundleError(Espnet3Error, RuntimeError):
     """A packed model is incomplete, damaged or of an unknown format."""
+
+
+class HubError(Espnet3Error, RuntimeError):
+    """The Hugging Face Hub cannot be reached, or refuses what was asked of it."""
 
 
 class WeightsError(Espnet3Error, RuntimeError):

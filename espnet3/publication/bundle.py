@@ -200,13 +200,22 @@ def write_manifest(root: Path) -> None:
     write_json(root / MANIFEST_FILE, entries)
 
 
-def list_members(root: Path) -> tuple[tuple[str, int], ...]:
-    """Return path and size in bytes of the files that ``manifest.json`` lists; empty without it.
+def read_manifest(root: Path) -> list[tuple[str, int, str]]:
+    """Return path, size in bytes and SHA-256 of the files in ``manifest.json``; empty without it.
 
     Raises:
         BundleError: If the manifest is unreadable.
     """
-    return tuple((name, size) for name, size, _ in _read_manifest(root / MANIFEST_FILE))
+    path = root / MANIFEST_FILE
+    if not path.is_file():
+        return []
+    try:
+        return [
+            (str(entry["path"]), int(entry["size"]), str(entry["sha256"]))
+            for entry in json.loads(path.read_text(encoding="utf-8"))
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BundleError(f"{path} is not a manifest ({error}); fetch the bundle again") from error
 
 
 def verify_manifest(root: Path) -> None:
@@ -215,25 +224,13 @@ def verify_manifest(root: Path) -> None:
     Raises:
         BundleError: If the manifest is unreadable, or a file is absent or differs from it.
     """
-    for name, size, digest in _read_manifest(root / MANIFEST_FILE):
+    for name, size, digest in read_manifest(root):
         member = member_path(root, name, MANIFEST_FILE)
         if member.stat().st_size != size or sha256_of(member) != digest:
             raise BundleError(
                 f"{member} is not the file that {MANIFEST_FILE} describes\n"
                 "  it was damaged or changed after packing: fetch or pack the bundle again"
             )
-
-
-def _read_manifest(path: Path) -> list[tuple[str, int, str]]:
-    if not path.is_file():
-        return []
-    try:
-        return [
-            (entry["path"], int(entry["size"]), entry["sha256"])
-            for entry in json.loads(path.read_text(encoding="utf-8"))
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise BundleError(f"{path} is not a manifest ({error}); fetch the bundle again") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -27,8 +27,8 @@ ALWAYS_SKIPPED = (
     ".ssh",
     ".aws",
 )
-STAGE_REPORTS = ("*.run.json", "**/*.config/*_config.yaml")
-"""What stages write beside their logs: host, command line and a snapshot of every slot."""
+STAGE_REPORTS = ("*.run.json", "**/*.config/*_config.yaml", "*.upload.json")
+"""What stages write beside their logs and outputs: host, command line, snapshots, receipts."""
 DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
 """Names that hold decoding output when they lie in an experiment folder."""
 

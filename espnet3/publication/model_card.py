@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.resources
+import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,11 @@ def _model_index(
 
 
 def check_front_matter(card: str) -> None:
-    """Raise unless the metadata block of a card, if it has one, is a YAML mapping.
+    """Raise unless the Hub can read the metadata block of a card, if the card has one.
 
     Raises:
-        ConfigError: If the Hub could not read the block.
+        ConfigError: If the block is no YAML mapping, or one of its fields has a form that the Hub
+            refuses.
     """
     if not card.startswith("---\n"):
         return
@@ -127,3 +129,82 @@ def check_front_matter(card: str) -> None:
         raise ConfigError(f"the front matter of README.md is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError("the front matter of README.md is not a YAML mapping")
+    for key, (is_valid, expected) in _FIELD_RULES.items():
+        if key in content and not is_valid(content[key]):
+            raise _card_error(key, content[key], expected)
+    if content.get("license") == "other" and not content.get("license_name"):
+        raise _card_error("license", "other", "license_name, and license_link, beside it")
+
+
+def _card_error(key: str, value: Any, expected: str) -> ConfigError:
+    return ConfigError(
+        "cannot be read by the Hub",
+        key=key,
+        file="README.md",
+        value=value,
+        hint=f"expected: {expected}; set it in publication_config.pack_model.readme_context",
+    )
+
+
+def _is_license(value: Any) -> bool:
+    return value in _LICENSES
+
+
+def _is_language(value: Any) -> bool:
+    codes = value if isinstance(value, list) else [value]
+    return all(isinstance(code, str) and _LANGUAGE.fullmatch(code) for code in codes)
+
+
+def _is_list_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_model_index(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("name"), str)
+        and isinstance(entry.get("results"), list)
+        and all(_is_result(result) for result in entry["results"])
+        for entry in value
+    )
+
+
+def _is_result(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("metrics"), list):
+        return False
+    has_metrics = all(
+        isinstance(metric, dict) and "type" in metric and "value" in metric
+        for metric in value["metrics"]
+    )
+    places = (value.get("task"), value.get("dataset"))
+    return has_metrics and all(isinstance(place, dict) and "type" in place for place in places)
+
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*|multilingual|code")
+_LICENSES = frozenset(
+    {
+        "afl-3.0", "agpl-3.0", "apache-2.0", "apple-amlr", "apple-ascl", "artistic-2.0",
+        "bigcode-openrail-m", "bigscience-bloom-rail-1.0", "bigscience-openrail-m", "bsd",
+        "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "bsl-1.0", "c-uda", "cc",
+        "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0",
+        "cc-by-nc-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0",
+        "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
+        "cc0-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0",
+        "creativeml-openrail-m", "deepfloyd-if-license", "ecl-2.0", "epl-1.0", "epl-2.0",
+        "etalab-2.0", "eupl-1.1", "eupl-1.2", "fair-noncommercial-research-license", "gemma",
+        "gfdl", "gpl", "gpl-2.0", "gpl-3.0", "h-research", "intel-research", "isc", "lgpl",
+        "lgpl-2.1", "lgpl-3.0", "lgpl-lr", "llama2", "llama3", "llama3.1", "llama3.2",
+        "llama3.3", "llama4", "lppl-1.3c", "mit", "mpl-2.0", "ms-pl", "ncsa", "odbl", "odc-by",
+        "ofl-1.1", "open-mdw", "openrail", "openrail++", "osl-3.0", "other", "pddl",
+        "postgresql", "unknown", "unlicense", "wtfpl", "zlib",
+    }
+)  # fmt: skip
+"""Names of licences that the Hub knows."""
+_FIELD_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "license": (_is_license, "a licence that the Hub knows, such as cc-by-4.0, or other"),
+    "language": (_is_language, "language codes such as en"),
+    "tags": (_is_list_of_text, "a list of texts"),
+    "model-index": (_is_model_index, "entries with name and results, as pack_model writes them"),
+}

@@ -81,7 +81,7 @@ def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
     bundle.write_meta(root, meta)
     write_text(root / "README.md", render_card(plan, relocator, facts, meta))
     check_model_files(root)
-    check_text(plan.inputs, root)
+    check_text(root, plan.inputs.recipe_root, plan.inputs.settings.secret_scan)
     bundle.read_artifacts(root, bundle.read_meta(root))
     bundle.write_manifest(root)
 

@@ -1,4 +1,4 @@
-"""Last looks at a bundle before it replaces the old one."""
+"""Last looks at a bundle before it replaces the old one or leaves this machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from espnet3.errors import BundleError
 from espnet3.publication import scrub
 from espnet3.publication.bundle import INFERENCE_CONFIG
 from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, EXTERNAL
 from espnet3.publication.yaml_links import expand_references, iter_strings
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 20
 
 
 def check_model_files(root: Path) -> None:
@@ -31,25 +32,38 @@ def check_model_files(root: Path) -> None:
             )
 
 
-def check_text(inputs: PackInputs, root: Path) -> None:
-    """Refuse to publish secrets and paths of this machine."""
-    mode = inputs.settings.secret_scan
-    if mode == "off":
-        return
-    host_paths = scrub.HostPaths(inputs.recipe_root, Path.cwd())
-    found = [
+def find_leaks(root: Path, host_paths: scrub.HostPaths | None) -> list[str]:
+    """Return ``file:line: kind`` of every secret, and path of this machine, in text files."""
+    return [
         f"{path.relative_to(root)}:{finding.line}: {finding.kind}"
         for path in sorted(root.rglob("*"))
         if path.is_file()
         for finding in scrub.scan_text(scrub.read_small_text(path) or "", host_paths)
     ]
+
+
+def check_text(root: Path, recipe_root: Path | None, mode: str, verb: str = "pack") -> None:
+    """Refuse to publish secrets and paths of this machine.
+
+    Args:
+        root: Folder of the bundle.
+        recipe_root: Recipe directory, whose path must not be named.
+        mode: ``error``, ``warn`` or ``off``; the setting ``pack_model.secret_scan``.
+        verb: What is about to be done, for the message.
+
+    Raises:
+        BundleError: If something was found and ``mode`` is ``error``.
+    """
+    if mode == "off":
+        return
+    found = find_leaks(root, scrub.HostPaths(recipe_root, Path.cwd()))
     if not found:
         return
-    listing = "\n  ".join(found[:20])
+    listing = "\n  ".join(found[:_SHOWN])
     if mode == "warn":
         logger.warning("the bundle holds what should not be published:\n  %s", listing)
         return
     raise BundleError(
-        f"will not pack what should not be published:\n  {listing}\n"
+        f"will not {verb} what should not be published:\n  {listing}\n"
         "  remove it, or set publication_config.pack_model.secret_scan: warn"
     )

@@ -93,7 +93,7 @@ def read_inputs(
         ConfigError: If the section has unknown keys or wrong values.
     """
     given = {
-        name: _as_config(getattr(system, f"{name}_config", None), name) for name in CONFIG_NAMES
+        name: as_config(getattr(system, f"{name}_config", None), name) for name in CONFIG_NAMES
     }
     for name in ("training", "publication"):
         if given[name] is None:
@@ -110,14 +110,14 @@ def read_inputs(
         UploadSettings,
         key="publication_config.upload_model",
     )
-    root = _find_recipe_root(given)
+    root = find_recipe_root(given)
     return PackInputs(
         settings=settings,
         upload=upload,
         system_name=type(system).__name__,
         configs=_with_files_of_recipe(given, root),
         recipe_root=root,
-        out_dir=_choose_out_dir(settings, given["training"], root),
+        out_dir=choose_out_dir(settings, given["training"], root),
         include=None if include is None else tuple(map(Path, include)),
         extra=tuple(map(Path, extra or ())),
     )
@@ -186,7 +186,12 @@ def _refusal(out_dir: Path, reason: str) -> BundleError:
     )
 
 
-def _choose_out_dir(settings: PackSettings, training: DictConfig | None, root: Path | None) -> Path:
+def choose_out_dir(settings: PackSettings, training: DictConfig | None, root: Path | None) -> Path:
+    """Return the bundle folder.
+
+    Raises:
+        MissingConfigError: If neither ``out_dir`` nor the experiment folder is known.
+    """
     if settings.out_dir is not None:
         return (
             settings.out_dir if settings.out_dir.is_absolute() else absolute(settings.out_dir, root)
@@ -200,7 +205,12 @@ def _choose_out_dir(settings: PackSettings, training: DictConfig | None, root: P
     return absolute(Path(exp_dir, "model_pack"), root)
 
 
-def _as_config(value: Any, name: str) -> DictConfig | None:
+def as_config(value: Any, name: str) -> DictConfig | None:
+    """Return a slot as a ``DictConfig``.
+
+    Raises:
+        ConfigError: If it is no mapping.
+    """
     if value is None or isinstance(value, DictConfig):
         return value
     if not isinstance(value, Mapping):
@@ -208,9 +218,10 @@ def _as_config(value: Any, name: str) -> DictConfig | None:
     return OmegaConf.create(dict(value))
 
 
-def _find_recipe_root(configs: Mapping[str, DictConfig | None]) -> Path | None:
+def find_recipe_root(configs: Mapping[str, DictConfig | None]) -> Path | None:
+    """Return the first ``recipe_dir`` of the slots that exists."""
     for name in ("training", "inference", "metrics"):
-        value = read_value(configs[name], "recipe_dir")
+        value = read_value(configs.get(name), "recipe_dir")
         if isinstance(value, str | os.PathLike) and Path(value).is_dir():
             return absolute(value)
     return None

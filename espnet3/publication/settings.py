@@ -91,6 +91,59 @@ class UploadSettings:
 
     hf_repo: str | None = None
     """``<user-or-organisation>/<name>`` on the Hugging Face Hub."""
+    private: bool | None = None
+    """Visibility of a repository that does not exist yet; default is that of the Hub."""
+    update: bool = True
+    """``false`` refuses to upload to a repository that exists."""
+    revision: str | None = None
+    """Branch to commit to; made from the default branch when absent."""
+    create_pr: bool = False
+    """Open a pull request instead of committing."""
+    commit_message: str | None = None
+    """First line of the commit; by default it names recipe and version."""
+    commit_description: str | None = None
+    """Rest of the commit message; by default strategy, commit, scores and manifest digest."""
+    tag: str | None = None
+    """Git tag to put on the commit."""
+    delete_patterns: str | tuple[str, ...] | None = ()
+    """Patterns of files in the repository that go in the same commit; ``*`` mirrors the bundle."""
+    ignore_patterns: str | tuple[str, ...] | None = ()
+    """Patterns of files in the bundle folder that are not sent."""
+    force: bool = False
+    """Apply ``delete_patterns`` even to a repository that holds no bundle."""
+    dry_run: bool = False
+    """Say what would be uploaded and change nothing."""
+    verify: bool = True
+    """Compare the repository with the bundle after the commit."""
+    token: str | None = None
+    """Refused here, because configurations are published and logged."""
+    hf_token: str | None = None
+    """Refused, as ``token``."""
+    api_key: str | None = None
+    """Refused, as ``token``."""
+
+    def __post_init__(self) -> None:
+        for name in ("token", "hf_token", "api_key"):
+            if getattr(self, name) is not None:
+                raise ConfigError(
+                    "must not stand in a file",
+                    key=name,
+                    hint="log in with `hf auth login`, or set the environment variable HF_TOKEN",
+                )
+        if self.create_pr and self.revision is not None:
+            raise ConfigError("cannot be combined with create_pr", key="revision")
+        if self.delete_pattern_list and not self.update:
+            raise ConfigError("needs update: true", key="delete_patterns")
+
+    @property
+    def delete_pattern_list(self) -> list[str]:
+        """``delete_patterns`` as a list."""
+        return list(_as_tuple(self.delete_patterns))
+
+    @property
+    def ignore_pattern_list(self) -> list[str]:
+        """``ignore_patterns`` as a list."""
+        return list(_as_tuple(self.ignore_patterns))
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

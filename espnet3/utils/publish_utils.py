@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet3.errors import StageError
 from espnet3.utils.types import PathLike
-
-NO_UPLOAD = "this version of espnet3 packs models but does not upload them"
 
 
 def pack_model(
@@ -41,15 +38,24 @@ def pack_model(
 
 
 def upload_model(system: Any) -> None:
-    """Say that this version does not upload yet.
+    """Upload a packed model to the Hugging Face Hub.
+
+    The repository is created when it does not exist. What it holds already is not sent again, so a
+    second run changes nothing, and one that was interrupted goes on.
+
+    Args:
+        system: Object with ``publication_config``, and optionally ``training_config``.
 
     Raises:
-        StageError: Always.
+        MissingConfigError: If the config, ``upload_model`` or its ``hf_repo`` is absent.
+        ConfigError: If a setting is wrong, ``hf_repo`` is the placeholder of the template, or the
+            Hub could not read the model card.
+        BundleError: If there is no bundle, it was changed after packing, or it holds a secret.
+        HubError: If the Hub cannot be reached, nobody is logged in, or it refuses.
     """
-    raise StageError(
-        f"{NO_UPLOAD}\n"
-        "  upload the folder that pack_model wrote with: hf upload <user>/<name> <folder>"
-    )
+    from espnet3.publication.upload import upload_model as upload
+
+    upload(system, new_client=HfApi, git_info=_git_info)
 
 
 def HfApi() -> Any:  # noqa: N802 - stands in for the class of that name

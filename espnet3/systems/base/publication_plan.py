@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet3.publication.bundle import list_members
-from espnet3.publication.pack_inputs import read_inputs, read_value
+from espnet3.errors import ConfigError
+from espnet3.publication.pack_inputs import read_inputs
 from espnet3.publication.pack_plan import plan_pack
-from espnet3.utils.publish_utils import NO_UPLOAD
+from espnet3.publication.upload_plan import plan_upload
 from espnet3.utils.run_plan import format_size
 from espnet3.utils.stage_plan import StagePlan
 
@@ -33,20 +33,25 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
     )
 
 
-def plan_upload_model(publication_config: Any) -> StagePlan:
-    """List the files of the bundle, as its manifest names them."""
-    folder = read_value(publication_config, "pack_model.out_dir")
-    repository = read_value(publication_config, "upload_model.hf_repo")
-    bundle = None if folder is None else Path(str(folder))
-    members = () if bundle is None else list_members(bundle)
-    where = f"{len(members)} files for {repository}" if members else "there is no bundle yet"
+def plan_upload_model(system: Any) -> StagePlan:
+    """List what would be sent; the Hub is not asked.
+
+    Args:
+        system: Object with ``publication_config``, and optionally ``training_config``.
+
+    Raises:
+        BundleError: If there is no bundle that could be sent.
+    """
+    try:
+        plan = plan_upload(system)
+    except ConfigError as error:
+        # Unlike a bundle that is not there, no earlier stage can mend this.
+        return StagePlan(state="would fail", is_final=True, why=str(error).partition("\n")[0])
     return StagePlan(
-        state="would fail",
-        is_final=True,
-        why=NO_UPLOAD,
-        inputs=() if bundle is None else (bundle,),
-        uploads=members,
-        notes=(where,),
+        why="sends what the repository lacks",
+        inputs=(plan.bundle,),
+        uploads=plan.files,
+        notes=(f"{len(plan.files)} files for {plan.repository}, {format_size(plan.size)}",),
     )
 
 

@@ -55,4 +55,4 @@ def plan_upload_model(system: Any) -> StagePlan:
     """Plan the stage ``upload_model``."""
     from espnet3.systems.base import publication_plan
 
-    return publication_plan.plan_upload_model(system.publication_config)
+    return publication_plan.plan_upload_model(system)

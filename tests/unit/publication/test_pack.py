@@ -483,11 +483,6 @@ def test_link_cycles_and_broken_links_are_reported(recipe, caplog):
     assert "broken link" in caplog.text
 
 
-def test_upload_says_that_it_is_not_there_yet():
-    with pytest.raises(StageError, match="does not upload"):
-        publish_utils.upload_model(SimpleNamespace())
-
-
 def test_git_facts_come_from_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

@@ -41,8 +41,8 @@ def test_paths_may_stand_alone_in_a_list_or_be_absent():
 def test_misspelt_keys_are_refused_with_a_suggestion():
     with pytest.raises(UnknownKeyError, match="readme_template"):
         parse({"readme_templat": "x"})
-    with pytest.raises(UnknownKeyError):
-        parse_settings({"token": "hf_x"}, UploadSettings, key="upload_model")
+    with pytest.raises(UnknownKeyError, match="hf_repo"):
+        parse_settings({"hf_rep": "a/b"}, UploadSettings, key="upload_model")
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "a b", "../x"])

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from omegaconf import OmegaConf
 
+from espnet3.errors import BundleError
 from espnet3.systems.base.publication_plan import plan_pack_model, plan_upload_model
 from espnet3.utils import publish_utils
 
@@ -23,15 +25,18 @@ def test_the_plan_counts_what_is_packed_and_lists_what_would_be_uploaded(tmp_pat
     assert (plan.state, plan.why) == ("would run", "always runs; writes a bundle")
     assert plan.notes == ("copies 1 more files, 4 B",)
     assert str(plan.outputs[0]) == "exp/pack"
-    empty = plan_upload_model(system.publication_config)
-    assert (empty.uploads, empty.notes) == ((), ("there is no bundle yet",))
+    with pytest.raises(BundleError, match="Model pack not found"):
+        plan_upload_model(system)
 
     out_dir = publish_utils.pack_model(system)
     assert "replaces the bundle" in plan_pack_model(system).why
-    plan = plan_upload_model(system.publication_config)
-    assert plan.state == "would fail"
-    assert plan.why == publish_utils.NO_UPLOAD
+    plan = plan_upload_model(system)
+    assert plan.state == "would run"
     sizes = {p.relative_to(out_dir).as_posix(): p.stat().st_size for p in out_dir.rglob("*.*")}
     assert dict(plan.uploads)["exp/notes.txt"] == 4
     assert all(sizes[name] == size for name, size in plan.uploads)
-    assert plan.notes == (f"{len(plan.uploads)} files for me/it",)
+    assert plan.notes[0].startswith(f"{len(plan.uploads)} files for me/it, ")
+    system.publication_config.upload_model.hf_repo = "your-name/it"
+    refused = plan_upload_model(system)
+    assert (refused.state, refused.is_final) == ("would fail", True)
+    assert "placeholder" in refused.why

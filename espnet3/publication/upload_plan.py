@@ -1,0 +1,220 @@
+"""Decide what an upload would send. Reads the disk only; needs neither torch nor a login."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import espnet3
+from espnet3.errors import BundleError, ConfigError, MissingConfigError
+from espnet3.publication import bundle
+from espnet3.publication.model_card import check_front_matter
+from espnet3.publication.pack_checks import check_text
+from espnet3.publication.pack_inputs import (
+    CONFIG_NAMES,
+    as_config,
+    choose_out_dir,
+    find_recipe_root,
+    read_value,
+)
+from espnet3.publication.scores import by_test_set, read_scores
+from espnet3.publication.settings import PackSettings, UploadSettings
+from espnet3.utils.config_utils import to_plain
+from espnet3.utils.settings import parse_settings
+
+SECTION = "publication_config.upload_model"
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
+_PLACEHOLDERS = frozenset({"your-name", "yourname", "your_name", "user", "user-or-org", "username"})
+_MODEL_PLACEHOLDERS = frozenset({"your-model", "your-model-repo", "your_model"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadPlan:
+    """A bundle and where it would go."""
+
+    bundle: Path
+    settings: UploadSettings
+    repository: str
+    """``<user-or-organisation>/<name>``."""
+    files: tuple[tuple[str, int], ...]
+    """What is sent: path in the repository and size in bytes."""
+    recipe_root: Path | None
+    secret_scan: str
+    message: str
+    description: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(size for _, size in self.files)
+
+    @property
+    def receipt(self) -> Path:
+        """File beside the bundle that says where it went."""
+        return self.bundle.with_name(f"{self.bundle.name}.upload.json")
+
+
+def plan_upload(system: Any, git_head: str = "") -> UploadPlan:
+    """Read the settings of an upload and list what it would send.
+
+    Args:
+        system: Object with ``publication_config``, and optionally the other slots.
+        git_head: Commit of the recipe's repository, for the commit message.
+
+    Raises:
+        MissingConfigError: If the config, its section or the repository name is absent.
+        ConfigError: If a setting is wrong.
+        BundleError: If there is no bundle, or it is incomplete.
+    """
+    given = {
+        name: as_config(getattr(system, f"{name}_config", None), name) for name in CONFIG_NAMES
+    }
+    settings = _read_settings(given["publication"])
+    pack = _read_pack_settings(given["publication"])
+    root = find_recipe_root(given) or find_recipe_root({"training": given["publication"]})
+    folder = _find_bundle(pack, given["training"], root)
+    repository = _check_repository(str(settings.hf_repo))
+    files = _list_files(folder, settings.ignore_pattern_list)
+    meta = _check_layout(folder, dict(files))
+    recipe = read_value(given["training"], "recipe") or folder.parent.name
+    return UploadPlan(
+        bundle=folder,
+        settings=settings,
+        repository=repository,
+        files=files,
+        recipe_root=root,
+        secret_scan=pack.secret_scan,
+        message=settings.commit_message or _message(str(recipe)),
+        description=settings.commit_description or _description(folder, meta, git_head),
+    )
+
+
+def check_contents(plan: UploadPlan) -> None:
+    """Read every file of the bundle: it must be as it was packed, and hold no secrets.
+
+    Raises:
+        BundleError: If a file was changed after packing, or holds what should not be published.
+        ConfigError: If the Hub could not read the model card.
+    """
+    bundle.verify_manifest(plan.bundle)
+    check_text(plan.bundle, plan.recipe_root, plan.secret_scan, verb="upload")
+    card = plan.bundle / "README.md"
+    if card.is_file():
+        check_front_matter(card.read_text(encoding="utf-8"))
+
+
+def _read_settings(publication: DictConfig | None) -> UploadSettings:
+    if publication is None:
+        raise MissingConfigError(
+            "upload_model requires publication_config", hint=f"{SECTION} says where the bundle goes"
+        )
+    section = to_plain(OmegaConf.select(publication, "upload_model"))
+    if section is None:
+        raise MissingConfigError("must be a section", key=SECTION)
+    settings = parse_settings(section, UploadSettings, key=SECTION)
+    if not settings.hf_repo:
+        raise MissingConfigError(
+            "must be set", key=f"{SECTION}.hf_repo", hint="write <user-or-organisation>/<name>"
+        )
+    return settings
+
+
+def _read_pack_settings(publication: DictConfig | None) -> PackSettings:
+    section = read_value(publication, "pack_model")
+    return parse_settings(section, PackSettings, key="publication_config.pack_model")
+
+
+def _find_bundle(pack: PackSettings, training: DictConfig | None, root: Path | None) -> Path:
+    has_place = pack.out_dir is not None or training is not None
+    folder = choose_out_dir(pack, training, root) if has_place else Path.cwd() / "model_pack"
+    if not folder.is_dir():
+        raise BundleError(f"Model pack not found: {folder}\n  run the stage pack_model first")
+    return folder
+
+
+def _check_repository(name: str) -> str:
+    key = f"{SECTION}.hf_repo"
+    owner, _, model = name.partition("/")
+    if owner.lower() in _PLACEHOLDERS or model.lower() in _MODEL_PLACEHOLDERS or "<" in name:
+        raise ConfigError(
+            "is the placeholder of the template",
+            key=key,
+            value=name,
+            hint="write your account, or an organisation of yours, and a name for the model",
+        )
+    has_bad_part = any(mark in name for mark in ("--", "..")) or name.endswith((".git", ".", "-"))
+    if not _REPOSITORY.fullmatch(name) or has_bad_part:
+        raise ConfigError(
+            "is no name of a repository",
+            key=key,
+            value=name,
+            hint="write <user-or-organisation>/<name>, of letters, digits, '-', '_' and '.'",
+        )
+    return name
+
+
+def _list_files(folder: Path, ignored: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    found: list[tuple[str, int]] = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            _check_link(path, folder)
+        if path.is_file() and not any(fnmatch.fnmatch(name, pattern) for pattern in ignored):
+            found.append((name, path.stat().st_size))
+    return tuple(found)
+
+
+def _check_link(path: Path, folder: Path) -> None:
+    # The Hub client leaves out linked folders without a word.
+    if path.is_dir() or not path.exists() or not bundle.is_member(path, folder):
+        raise BundleError(
+            f"{path} is a link to a folder, to nothing or to a place outside of the bundle\n"
+            "  put the files themselves there, or pack again"
+        )
+
+
+def _check_layout(folder: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+    if not bundle.is_bundle(folder):
+        raise BundleError(
+            f"{folder} is not a bundle: it has no {bundle.META_FILE} with files\n"
+            "  check publication_config.pack_model.out_dir, and run the stage pack_model"
+        )
+    meta = bundle.read_meta(folder)
+    bundle.read_artifacts(folder, meta)
+    for name, size, _ in bundle.read_manifest(folder):
+        if name not in sizes and (folder / name).is_file():
+            raise ConfigError(
+                f"leaves out {name}, which the bundle needs",
+                key=f"{SECTION}.ignore_patterns",
+                hint="keep it out while packing, with pack_model.exclude",
+            )
+        if sizes.get(name) != size:
+            raise BundleError(
+                f"{folder / name} is not the file that {bundle.MANIFEST_FILE} describes\n"
+                "  pack again before the upload"
+            )
+    return meta
+
+
+def _message(recipe: str) -> str:
+    return f"Upload {recipe} with espnet3 {espnet3.__version__}"
+
+
+def _description(folder: Path, meta: Mapping[str, Any], git_head: str) -> str:
+    lines = [f"strategy: {meta.get('strategy') or 'unknown'}"]
+    if git_head:
+        lines.append(f"recipe commit: {git_head}")
+    scores = folder / "scores.json"
+    for test, values in by_test_set(read_scores(scores if scores.is_file() else None)).items():
+        lines.append(f"{test}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
+    manifest = folder / bundle.MANIFEST_FILE
+    if manifest.is_file():
+        lines.append(f"manifest: sha256:{bundle.sha256_of(manifest)}")
+    return "\n".join(lines)
