@@ -6,12 +6,14 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet3.errors import ConfigError, MissingFileError
 
 if TYPE_CHECKING:
+    from espnet3.cli.recipe_script import RecipeScript
     from espnet3.utils.key_accounting import Finding
     from espnet3.utils.slot_configs import Configs
 
@@ -44,28 +46,55 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line per slot, then every finding with its place, cause and remedy."""
-    from espnet3.cli.recipe_script import read_recipe_script, runnable_stages
+    recipe_dir, files = locate_recipe(args.paths)
+    with inside_recipe(recipe_dir):
+        prepared = prepare_recipe(recipe_dir, files, args.set)
+    paths, configs, findings = prepared.paths, prepared.configs, prepared.findings
+    lines = [*_summary(paths, configs, findings), *map(_describe, findings)]
+    if not files:
+        lines += _unread(recipe_dir, prepared)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return int(any(finding.is_fatal for finding in findings))
+
+
+@dataclass(frozen=True)
+class PreparedRecipe:
+    """A recipe's script and configurations, as ``run.py`` would see them."""
+
+    script: RecipeScript
+    paths: dict[str, Path | None]
+    stages: list[str]
+    configs: Configs
+    findings: list[Finding]
+
+
+def prepare_recipe(
+    recipe_dir: Path, files: Sequence[Path] = (), overrides: Sequence[str] = ()
+) -> PreparedRecipe:
+    """Prepare the configurations of the recipe in the working directory.
+
+    Args:
+        recipe_dir: Folder of the recipe.
+        files: Configurations to take; by default one for each slot that has one.
+        overrides: ``slot.key=value``, in order.
+    """
+    from espnet3.cli.recipe_script import read_recipe_script
     from espnet3.utils.slot_configs import SlotRequest, prepare_configs
 
-    recipe_dir, files = locate_recipe(args.paths)
     script = read_recipe_script(recipe_dir)
     paths = script.assign_configs(files) if files else script.find_configs(recipe_dir)
+    # Files on their own are not a run: nobody said which stages they are for.
+    stages = [] if files else script.runnable_stages(paths)
     request = SlotRequest(
         paths=paths,
         files=script.files,
         template_package=script.template_package,
-        overrides=args.set,
-        # Files on their own are not a run: nobody said which stages they are for.
-        stages=() if files else runnable_stages(paths),
+        overrides=overrides,
+        stages=stages,
         naming_source=script.naming_source,
+        system_cls=script.system_cls,
     )
-    with inside_recipe(recipe_dir):
-        configs, findings = prepare_configs(request)
-    lines = [*_summary(paths, configs, findings), *map(_describe, findings)]
-    if not files:
-        lines += _unchecked(recipe_dir, paths)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return int(any(finding.is_fatal for finding in findings))
+    return PreparedRecipe(script, paths, stages, *prepare_configs(request))
 
 
 def locate_recipe(paths: Sequence[Path]) -> tuple[Path, list[Path]]:
@@ -138,8 +167,16 @@ def _describe(finding: Finding) -> str:
     return "\n".join([f"{kind}: {finding.error}", *getattr(finding.error, "__notes__", [])])
 
 
-def _unchecked(recipe_dir: Path, paths: Mapping[str, Path | None]) -> Iterator[str]:
-    others = {path.relative_to(recipe_dir) for path in recipe_dir.glob("conf/*.yaml")}
-    names = sorted(path.as_posix() for path in others - set(paths.values()))
+def _unread(recipe_dir: Path, prepared: PreparedRecipe) -> Iterator[str]:
+    """Name the variants of slots that were not asked for and that no other file includes."""
+    from espnet3.utils.config_sources import get_sources
+
+    loaded = [config for config in prepared.configs.values() if config is not None]
+    places = [place for config in loaded for place in get_sources(config).positions.values()]
+    given = [str(path) for path in prepared.paths.values() if path is not None]
+    files = [place.file for place in places if place.file] + given
+    read = {(recipe_dir / file).resolve() for file in files}
+    others = [path for path in recipe_dir.glob("conf/*.yaml") if path.resolve() not in read]
+    names = sorted(path.name for path in others if prepared.script.find_slot(path))
     if names:
-        yield f"not checked, because run.py takes them only by name: {', '.join(names)}"
+        yield f"not checked: {', '.join(names)} (espnet3 check conf/<name> does)"

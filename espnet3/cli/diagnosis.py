@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from espnet3.cli import machine
 from espnet3.cli.distributions import PackageState, find_collisions, inspect_package
-from espnet3.cli.stage_needs import COMMON_PACKAGES, STAGE_PACKAGES, Need
-from espnet3.errors import ConfigError, MissingFileError
+from espnet3.cli.stage_needs import (
+    COMMON_PACKAGES,
+    MAIN_SLOTS,
+    STAGE_PACKAGES,
+    Need,
+    needs_of_stage,
+)
+from espnet3.errors import MissingFileError
 from espnet3.utils.package_requirements import install_command, read_requirements
+from espnet3.utils.stage_table import STAGES, stage_entry
 
 if TYPE_CHECKING:
-    from espnet3.utils.slot_configs import Configs
+    from espnet3.cli.check import PreparedRecipe
 
 LITTLE_SPACE = 2 * 2**30
 """Free bytes below which a folder is worth a warning."""
@@ -86,32 +92,39 @@ def _is_extra(module: str) -> bool:
 
 
 def _examine_recipe(diagnosis: Diagnosis, recipe_dir: Path) -> None:
-    from espnet3.cli.check import inside_recipe
-    from espnet3.cli.recipe_script import read_recipe_script, runnable_stages
-    from espnet3.cli.stage_needs import needs_of_stage
-    from espnet3.utils.slot_configs import SlotRequest, prepare_configs
+    from espnet3.cli.check import inside_recipe, prepare_recipe
 
-    script = read_recipe_script(recipe_dir)
-    paths = script.find_configs(recipe_dir)
-    stages = runnable_stages(paths)
-    request = SlotRequest(
-        paths=paths,
-        files=script.files,
-        template_package=script.template_package,
-        stages=stages,
-        naming_source=script.naming_source,
-    )
     with inside_recipe(recipe_dir):
-        configs, findings = prepare_configs(request)
-        fatal = sum(finding.is_fatal for finding in findings)
+        prepared = prepare_recipe(recipe_dir)
+        fatal = sum(finding.is_fatal for finding in prepared.findings)
         if fatal:
             diagnosis.is_broken = True
-            diagnosis.warnings.append(f"the configuration has {fatal} mistakes: run espnet3 check")
-        for stage in stages:
-            needs = [*needs_of_stage(stage, configs, recipe_dir), *_folder_needs(stage, configs)]
-            _examine_stage(diagnosis, stage, needs)
-        _examine_folders(diagnosis, configs)
-        _look_for_inputs(diagnosis, configs)
+            text = f"the configuration has {fatal} mistake{'s' * (fatal > 1)}: run espnet3 check"
+            diagnosis.warnings.append(text)
+        for stage in prepared.stages:
+            _examine_stage(diagnosis, stage, _needs(prepared, stage, recipe_dir))
+        folders = filter(None, (_log_folder(prepared, stage) for stage in prepared.stages))
+        _examine_folders(diagnosis, list(dict.fromkeys(folders)))
+        for slot, config in prepared.configs.items():
+            if slot.startswith("training"):
+                _look_for_inputs(diagnosis, config)
+
+
+def _needs(prepared: PreparedRecipe, stage: str, recipe_dir: Path) -> list[Need]:
+    # A stage of the recipe's own with such a name is a phase of training in all likelihood.
+    base = "train" if stage.startswith("train_") and stage not in STAGES else stage
+    config = prepared.configs.get(_main_slot(prepared, stage, MAIN_SLOTS.get(base)))
+    needs = needs_of_stage(base, config, recipe_dir)
+    folder = _log_folder(prepared, stage)
+    return needs if folder is None else [*needs, Need("folder", str(folder), "")]
+
+
+def _main_slot(prepared: PreparedRecipe, stage: str, slot: str | None) -> str:
+    """Return the slot that takes the place of one of the framework's, by its template."""
+    files = prepared.script.files
+    candidates = prepared.script.slots_of(stage)
+    same = [s for s in candidates if slot is not None and files.get(s) == files.get(slot)]
+    return same[0] if same else slot or ""
 
 
 def _examine_stage(diagnosis: Diagnosis, stage: str, needs: list[Need]) -> None:
@@ -159,22 +172,14 @@ def _gpu_problem(diagnosis: Diagnosis, wanted: int) -> str | None:
     return None
 
 
-def _folder_needs(stage: str, configs: Configs) -> Iterator[Need]:
-    """Return the folder that the stage writes to."""
-    from espnet3.utils.stage_table import STAGES
-
-    reference = STAGES[stage].log_dir
-    folder = _folder(configs, reference) if reference is not None else None
-    if folder is not None:
-        yield Need("folder", str(folder), "")
-
-
-def _folder(configs: Configs, reference: str) -> Path | None:
+def _log_folder(prepared: PreparedRecipe, stage: str) -> Path | None:
+    """Return the folder that a stage writes to, where it is known."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    slot, _, key = reference.partition(".")
-    config = configs.get(slot)
+    base = "train" if stage.startswith("train_") and stage not in STAGES else stage
+    slot, _, key = (stage_entry(base).log_dir or "").partition(".")
+    config = prepared.configs.get(_main_slot(prepared, stage, slot or None))
     if config is None:
         return None
     try:
@@ -184,11 +189,7 @@ def _folder(configs: Configs, reference: str) -> Path | None:
     return Path(value) if isinstance(value, str) and value != "???" else None
 
 
-def _examine_folders(diagnosis: Diagnosis, configs: Configs) -> None:
-    from espnet3.utils.stage_table import STAGES
-
-    references = dict.fromkeys(entry.log_dir for entry in STAGES.values() if entry.log_dir)
-    folders = dict.fromkeys(filter(None, (_folder(configs, name) for name in references)))
+def _examine_folders(diagnosis: Diagnosis, folders: Sequence[Path]) -> None:
     for folder in folders:
         free = machine.free_bytes(folder)
         state = "writable" if machine.is_writable(folder) else "not writable"
@@ -197,19 +198,17 @@ def _examine_folders(diagnosis: Diagnosis, configs: Configs) -> None:
         diagnosis.warnings.append("less than 2 GiB are free where results go")
 
 
-def _look_for_inputs(diagnosis: Diagnosis, configs: Configs) -> None:
+def _look_for_inputs(diagnosis: Diagnosis, config: Any) -> None:
     """Note files that ``create_dataset`` is given and that do not exist; it may make them."""
     from espnet3.utils.config_merge import walk
 
-    block: Any = None
-    config = configs.get("training_config")
-    if config is not None:
-        with contextlib.suppress(ConfigError):
-            block = _to_plain(config).get("create_dataset")
-    for key, value in walk(block or {}):
+    block = {} if config is None else _to_plain(config).get("create_dataset") or {}
+    for key, value in walk(block):
         is_path = isinstance(value, str) and "/" in value and Path(value).suffix
         if is_path and "://" not in value and not Path(value).exists():
-            diagnosis.warnings.append(f"create_dataset.{key} = {value} does not exist")
+            text = f"create_dataset.{key} = {value} does not exist"
+            if text not in diagnosis.warnings:
+                diagnosis.warnings.append(text)
 
 
 def _to_plain(config: Any) -> dict[str, Any]:

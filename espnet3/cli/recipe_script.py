@@ -1,32 +1,52 @@
-"""What a recipe's ``run.py`` says about configurations, read without running it."""
+"""What a recipe's ``run.py`` says about its system, stages and configurations."""
 
 from __future__ import annotations
 
 import ast
 import re
+import runpy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, MissingFileError
-from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of
+from espnet3.utils.stage_table import SLOT_FILES, STAGES, UPLOAD_STAGES, flag_of, stage_entry
 
 _TEMPLATE = re.compile(r"\begs3\.TEMPLATE\.\w+")
-_DEFAULT_TEMPLATE = "egs3.TEMPLATE.asr"
+_CALLS = ("main", "parse_cli_and_stage_args", "build_parser")
+"""Functions of the template, with keywords that count; those of the first win."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeScript:
-    """Arguments of the call of ``main`` in ``run.py``, as far as they are literals."""
+    """Arguments of the call of ``main`` in ``run.py``, as far as they can be known."""
 
-    template_package: str = _DEFAULT_TEMPLATE
-    extra_configs: dict[str, str | None] = field(default_factory=dict)
+    template_package: str = "egs3.TEMPLATE.asr"
+    system_cls: Any = None
+    stages: tuple[str, ...] = tuple(STAGES)
+    extra_configs: Mapping[str, str | None] = field(default_factory=dict)
+    required_configs: Mapping[str, Any] = field(default_factory=dict)
     naming_source: str = "training_config"
 
     @property
     def files(self) -> dict[str, str | None]:
         """Slot → template file with its defaults."""
         return {**SLOT_FILES, **self.extra_configs}
+
+    def slots_of(self, stage: str) -> tuple[str, ...]:
+        """Return the slots that a stage needs."""
+        needs = self.required_configs.get(stage, stage_entry(stage).slots)
+        return (needs,) if isinstance(needs, str) else tuple(needs)
+
+    def runnable_stages(self, paths: Mapping[str, Path | None]) -> list[str]:
+        """Return the stages whose configurations are all there, without those that publish."""
+        return [
+            stage
+            for stage in self.stages
+            if stage not in UPLOAD_STAGES
+            and all(paths.get(slot) is not None for slot in self.slots_of(stage))
+        ]
 
     def find_configs(self, recipe_dir: Path) -> dict[str, Path | None]:
         """Return the file ``conf/<slot>.yaml`` of each slot, relative to the recipe.
@@ -44,23 +64,27 @@ class RecipeScript:
             )
         return found
 
-    def assign_configs(self, files: list[Path]) -> dict[str, Path | None]:
-        """Return the slot of each file, by the longest slot that its name starts with.
+    def find_slot(self, path: Path) -> str | None:
+        """Return the slot with the longest name that a file's name starts with."""
+        slots = [slot for slot in self.files if path.stem.startswith(_stem(slot))]
+        return max(slots, key=len, default=None)
+
+    def assign_configs(self, files: Sequence[Path]) -> dict[str, Path | None]:
+        """Return the file of each slot, by their names.
 
         Raises:
-            ConfigError: If there is none, or two files belong to the same slot.
+            ConfigError: If a file has no slot, or two files belong to the same slot.
         """
         found: dict[str, Path | None] = dict.fromkeys(self.files)
         for path in files:
-            slots = [slot for slot in self.files if path.stem.startswith(_stem(slot))]
-            if not slots:
+            slot = self.find_slot(path)
+            if slot is None:
                 known = ", ".join(map(_stem, self.files))
                 raise ConfigError(
                     "the name does not say what it configures",
                     file=path,
                     hint=f"it must start with one of: {known}",
                 )
-            slot = max(slots, key=len)
             if found[slot] is not None:
                 raise ConfigError(
                     f"both {found[slot]} and {path} are for {flag_of(slot)}; check one at a time"
@@ -70,7 +94,14 @@ class RecipeScript:
 
 
 def read_recipe_script(recipe_dir: Path) -> RecipeScript:
-    """Read ``run.py`` of a recipe; without one, or where it is no plain Python, defaults apply."""
+    """Read ``run.py`` of the recipe that is importable now; without one defaults apply.
+
+    The script is imported, which runs nothing but its definitions; one that would run stages when
+    it is imported is only read.
+
+    Raises:
+        ConfigError: If it cannot be imported.
+    """
     path = recipe_dir / "run.py"
     if not path.is_file():
         return RecipeScript()
@@ -78,53 +109,60 @@ def read_recipe_script(recipe_dir: Path) -> RecipeScript:
     try:
         module = ast.parse(text)
     except SyntaxError as error:
-        raise ConfigError(str(error.msg), file=path, line=error.lineno) from error
-    constants = _constants(module)
-    keywords = _main_keywords(module)
-    found = {name: _literal(node, constants) for name, node in keywords.items()}
+        raise ConfigError(str(error.msg), file=path.name, line=error.lineno) from error
+    names = _import_script(path) if _is_guarded(module) else {}
     template = _TEMPLATE.search(text)
-    values: dict[str, Any] = {
-        "template_package": template[0] if template else None,
-        "extra_configs": found.get("extra_configs"),
-        "naming_source": found.get("naming_source"),
-    }
+    values: dict[str, Any] = {"template_package": template[0] if template else None}
+    known = RecipeScript.__dataclass_fields__
+    for keyword in _keywords(module):
+        if keyword.arg in known and values.get(keyword.arg) is None:
+            values[keyword.arg] = _value(keyword.value, names)
+    if values.get("stages") is not None:
+        values["stages"] = tuple(values["stages"])
     return RecipeScript(**{name: value for name, value in values.items() if value is not None})
-
-
-def runnable_stages(paths: dict[str, Path | None]) -> list[str]:
-    """Return the framework's stages whose configurations are all there."""
-    return [
-        stage
-        for stage, entry in STAGES.items()
-        if entry.slots and all(paths.get(slot) is not None for slot in entry.slots)
-    ]
 
 
 def _stem(slot: str) -> str:
     return slot.removesuffix("_config")
 
 
-def _constants(module: ast.Module) -> dict[str, ast.expr]:
-    """Return what the module assigns to single names at its top."""
-    return {
-        statement.targets[0].id: statement.value
-        for statement in module.body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-    }
+def _is_guarded(module: ast.Module) -> bool:
+    """Tell whether stages run only when the script is started as a program."""
+    others = [n for n in module.body if not isinstance(n, ast.If | ast.FunctionDef | ast.ClassDef)]
+    return not any(_name(call) == "main" for node in others for call in _calls(node))
 
 
-def _main_keywords(module: ast.Module) -> dict[str, ast.expr]:
-    keywords: dict[str, ast.expr] = {}
-    for node in ast.walk(module):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "main":
-            keywords.update({word.arg: word.value for word in node.keywords if word.arg})
-    return keywords
+def _import_script(path: Path) -> dict[str, Any]:
+    try:
+        return runpy.run_path(str(path), run_name="espnet3_recipe")
+    except Exception as error:  # code of the recipe may raise anything
+        raise ConfigError(
+            f"cannot be imported: {type(error).__name__}: {error}", file=path.name
+        ) from error
 
 
-def _literal(node: ast.expr, constants: dict[str, ast.expr]) -> Any:
-    """Return the value of a literal or of a name for one; ``None`` for anything else."""
-    if isinstance(node, ast.Name) and node.id in constants:
-        node = constants[node.id]
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    return (child for child in ast.walk(node) if isinstance(child, ast.Call))
+
+
+def _name(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def _keywords(module: ast.Module) -> Iterator[ast.keyword]:
+    calls = [call for call in _calls(module) if _name(call) in _CALLS]
+    for call in sorted(calls, key=lambda call: _CALLS.index(_name(call))):
+        yield from call.keywords
+        # The stage list comes last in each call that takes it by position.
+        position = {"parse_cli_and_stage_args": 1, "build_parser": 0, "main": 2}[_name(call)]
+        if len(call.args) > position:
+            yield ast.keyword("stages", call.args[position])
+
+
+def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return what a name or a literal stands for; ``None`` for anything else."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
     try:
         return ast.literal_eval(node)
     except ValueError:

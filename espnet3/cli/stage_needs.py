@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from espnet3.cli.code_imports import find_imports
-
-if TYPE_CHECKING:
-    from espnet3.utils.slot_configs import Configs
 
 Kind = Literal["package", "tool", "gpu", "file", "folder"]
 
@@ -36,11 +33,12 @@ _BATCH_COMMANDS = {
     "slurm": "sbatch", "pbs": "qsub", "sge": "qsub", "lsf": "bsub",
     "htcondor": "condor_submit", "moab": "msub", "oar": "oarsub",
 }  # fmt: skip
-_SLOT_OF = {
+MAIN_SLOTS: dict[str, str] = {
     "create_dataset": "training_config", "train_tokenizer": "training_config",
     "collect_stats": "training_config", "train": "training_config",
     "infer": "inference_config", "measure": "metrics_config",
 }  # fmt: skip
+"""Slot whose parts a stage builds."""
 _TRAIN_ONLY = ("criterion", "optimizer", "scheduler", "lightning_module", "trainer")
 _SPLITS = ("train", "valid", "test")
 _OURS = {"espnet3", "egs3", "src"}
@@ -57,17 +55,17 @@ class Need:
     """Key or file that asks for it; empty for what the stage needs anyway."""
 
 
-def needs_of_stage(stage: str, configs: Configs, recipe_dir: Path) -> list[Need]:
+def needs_of_stage(stage: str, config: Any, recipe_dir: Path) -> list[Need]:
     """Return what one stage needs, each thing once.
 
     Args:
-        stage: Stage of the framework.
-        configs: Prepared configurations by slot.
+        stage: Stage of the table; ``train`` stands for any phase of training.
+        config: Its prepared configuration, by :data:`MAIN_SLOTS`, or ``None``.
         recipe_dir: Folder of the recipe.
     """
-    needs = [Need("package", name, "") for name in COMMON_PACKAGES + STAGE_PACKAGES[stage]]
-    slot = _SLOT_OF.get(stage)
-    plain = _plain(configs.get(slot)) if slot is not None else {}
+    packages = (*COMMON_PACKAGES, *STAGE_PACKAGES.get(stage, ()))
+    needs = [Need("package", name, "") for name in packages]
+    plain = _plain(config)
     if stage in ("collect_stats", "train", "infer", "measure"):
         read = {k: v for k, v in plain.items() if stage == "train" or k not in _TRAIN_ONLY}
         needs += _target_needs(read, recipe_dir)
@@ -115,13 +113,26 @@ def _code_needs(files: list[Path], *, is_building: bool) -> Iterator[Need]:
 def _dataset_needs(
     plain: Mapping[str, Any], recipe_dir: Path, *, is_building: bool
 ) -> Iterator[Need]:
-    """Look at the recipe's own dataset module; what only a builder imports counts for it alone."""
+    """Look at the dataset modules; what only a builder imports counts for it alone."""
     dataset = plain.get("dataset") or {}
     entries = [entry for split in _SPLITS for entry in dataset.get(split) or []]
-    if any(isinstance(entry, Mapping) and not entry.get("data_src") for entry in entries):
-        folder = recipe_dir / "dataset"
-        yield Need("file", str(folder / "__init__.py"), "dataset")
-        yield from _code_needs(sorted(folder.glob("**/*.py")), is_building=is_building)
+    sources = [entry.get("data_src") for entry in entries if isinstance(entry, Mapping)]
+    for source in dict.fromkeys(sources):
+        file = _dataset_file(source, recipe_dir)
+        yield Need("file", str(file or source), "dataset")
+        if file is not None:
+            files = sorted(file.parent.glob("**/*.py")) if file.stem == "__init__" else [file]
+            yield from _code_needs(files, is_building=is_building)
+
+
+def _dataset_file(source: str | None, recipe_dir: Path) -> Path | None:
+    from espnet3.components.data.dataset_module import resolve_dataset_module_name
+    from espnet3.utils.source_lookup import find_source, module_exists
+
+    if not source:
+        return recipe_dir / "dataset" / "__init__.py"
+    module = resolve_dataset_module_name(source) if "/" in source else source
+    return find_source(f"{module}.Dataset") if module_exists(module) else None
 
 
 def _parallel_needs(parallel: Mapping[str, Any]) -> Iterator[Need]:

@@ -36,9 +36,15 @@ class RunRequest:
 
     def runs(self, stage: str) -> bool:
         """Tell whether a stage is to run that does what the framework says it does."""
+        if stage not in self.stages or stage not in STAGES or not self._has_slots(stage):
+            return False
         method = getattr(self.system_cls, stage, None)
         module = getattr(method, "__module__", "")
-        return stage in self.stages and stage in STAGES and module.startswith(_OWN_MODULES)
+        return bool(module.startswith(_OWN_MODULES))
+
+    def _has_slots(self, stage: str) -> bool:
+        """Tell whether the usual slots are there; a recipe may have others for the stage."""
+        return all(slot.removesuffix("_config") in self.configs for slot in STAGES[stage].slots)
 
     def has_own_stage(self) -> bool:
         """Tell whether a stage of the recipe is to run, of which nobody knows what it does."""

@@ -128,6 +128,9 @@ def check_resolved(configs: Configs, request: SlotRequest) -> list[Finding]:
         return findings
     loaded = {s.removesuffix("_config"): c for s, c in configs.items() if c is not None}
     known = {s: c for s, c in loaded.items() if f"{s}_config" in SLOT_FILES}
+    source = configs.get(request.naming_source)
+    if source is not None:  # the slot that stands for the usual one
+        known.setdefault("training", source)
     return check_run(
         RunRequest(configs=known, stages=request.stages, system_cls=request.system_cls)
     )

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from espnet3.cli.main import main
-from espnet3.cli.recipe_script import read_recipe_script, runnable_stages
+from espnet3.cli.recipe_script import RecipeScript, read_recipe_script
 from espnet3.errors import ConfigError
 from tests.conftest import REPO_ROOT
 
@@ -46,7 +46,7 @@ def test_a_correct_recipe_has_one_line_per_slot(recipe, capsys):
     assert all(line.split()[1] == "ok," for line in lines)
 
 
-@pytest.mark.parametrize("name", ["mini_digits/asr", "fsdd/asr"])
+@pytest.mark.parametrize("name", ["mini_digits/asr", "mini_digits/asr_curriculum", "fsdd/asr"])
 def test_shipped_recipes_are_correct(name, capsys):
     assert main(["check", str(REPO_ROOT / "egs3" / name)]) == 0, capsys.readouterr().out
 
@@ -113,17 +113,29 @@ def test_paths_that_make_no_sense_are_refused(recipe, tmp_path, capsys):
 
 
 CURRICULUM = """
-from egs3.TEMPLATE.asr.run import main
-EXTRA = {"training_easy_config": "training.yaml", "training_full_config": "training.yaml"}
+from egs3.TEMPLATE.asr.run import build_parser, main, parse_cli_and_stage_args
+from espnet3.systems.asr.system import ASRSystem
+class MySystem(ASRSystem):
+    pass
+STAGES = [*("create_dataset", "train_easy"), "train_full", "upload_model"]
+EXTRA = {f"training_{phase}_config": "training.yaml" for phase in ("easy", "full")}
+NEEDS = {**dict.fromkeys(["create_dataset"], "training_full_config"),
+         "train_easy": ["training_easy_config"], "train_full": "training_other_config"}
 if __name__ == "__main__":
-    main(args=args, system_cls=X, extra_configs=EXTRA, naming_source="training_full_config")
+    args, _ = parse_cli_and_stage_args(build_parser(STAGES), STAGES)
+    main(args=args, system_cls=MySystem, extra_configs=EXTRA, required_configs=NEEDS,
+         naming_source="training_full_config")
 """
 
 
-def test_slots_of_the_recipes_own_are_read_from_run_py(recipe, capsys):
+def test_slots_stages_and_system_of_the_recipes_own_come_from_run_py(recipe, capsys):
     (recipe / "run.py").write_text(CURRICULUM)
     script = read_recipe_script(recipe)
     assert script.naming_source == "training_full_config"
+    assert script.system_cls.__name__ == "MySystem"
+    assert script.stages == ("create_dataset", "train_easy", "train_full", "upload_model")
+    found = dict.fromkeys(["training_full_config", "training_easy_config", "publication_config"], 1)
+    assert script.runnable_stages(found) == ["create_dataset", "train_easy"]
     (recipe / "conf/training.yaml").rename(recipe / "conf/training_full.yaml")
     (recipe / "conf/training_easy.yaml").write_text("trainer: {max_epoch: 1}\n")
     capsys.readouterr()
@@ -133,22 +145,48 @@ def test_slots_of_the_recipes_own_are_read_from_run_py(recipe, capsys):
     assert "conf/training_easy.yaml:1: trainer.max_epoch" in out
 
 
-def test_a_script_that_is_no_python_is_reported_with_its_line(recipe):
-    (recipe / "run.py").write_text("import x\ndef f(:\n")
-    with pytest.raises(ConfigError, match=r"run\.py:2: "):
+def test_a_file_that_another_one_includes_counts_as_checked(recipe, capsys):
+    (recipe / "conf/training_more.yaml").write_text("seed: 3\n")
+    assert main(["check", str(recipe)]) == 0
+    assert "not checked: training_more.yaml" in capsys.readouterr().out
+    edit(recipe / "conf/training.yaml", "seed: 1", "defaults: [training_more]")
+    assert main(["check", str(recipe)]) == 0
+    assert "not checked" not in capsys.readouterr().out
+
+
+def test_stages_are_checked_with_the_system_of_the_recipe(recipe, capsys):
+    edit(recipe / "conf/inference.yaml", "${exp_dir}/training.yaml", "${exp_dir}/trainign.yaml")
+    assert main(["check", str(recipe)]) == 1
+    assert "trainign.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import x\ndef f(:\n", r"run\.py:2: "),
+        ("import no_such_module\n", r"run\.py: cannot be imported: ModuleNotFoundError: .*no_such"),
+        ("1 / 0\n", r"run\.py: cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_a_script_that_cannot_be_imported_is_a_mistake(recipe, text, message, capsys):
+    (recipe / "run.py").write_text(text)
+    with pytest.raises(ConfigError, match=message):
         read_recipe_script(recipe)
+    assert main(["check", str(recipe)]) == 1
+    assert capsys.readouterr().err.startswith("error: run.py")
 
 
-def test_the_template_is_the_one_that_run_py_names(tmp_path):
-    (tmp_path / "run.py").write_text("from egs3.TEMPLATE.codec.run import main\n")
-    assert read_recipe_script(tmp_path).template_package == "egs3.TEMPLATE.codec"
+def test_a_script_without_guard_is_not_run(tmp_path):
+    text = "from egs3.TEMPLATE.codec.run import main\nmain(x, naming_source='easy_config')\n"
+    (tmp_path / "run.py").write_text(text)
+    script = read_recipe_script(tmp_path)
+    assert script.template_package == "egs3.TEMPLATE.codec"
+    assert (script.naming_source, script.system_cls) == ("easy_config", None)
 
 
 def test_only_stages_with_all_their_configurations_count():
-    assert runnable_stages({"inference_config": "x", "publication_config": "y"}) == [
-        "infer",
-        "upload_model",
-    ]
+    paths = {"inference_config": "x", "publication_config": "y"}
+    assert RecipeScript().runnable_stages(paths) == ["infer"]
 
 
 def test_the_check_takes_less_than_a_second_and_loads_no_torch(recipe):

@@ -115,7 +115,7 @@ def test_a_missing_dataset_module_is_named(recipe, capsys):
 def test_mistakes_of_the_configuration_are_left_to_check(recipe, capsys):
     append(recipe / "conf/training.yaml", "\nsed: 1\n")
     assert main(["doctor", str(recipe)]) == 1
-    assert "the configuration has 1 mistakes: run espnet3 check" in capsys.readouterr().out
+    assert "the configuration has 1 mistake: run espnet3 check" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("is_overwriting", [False, True])
@@ -148,3 +148,12 @@ def test_the_doctor_imports_nothing_that_it_examines(recipe):
     )
     environment = {**os.environ, "PYTHONPATH": str(REPO_ROOT)}
     subprocess.run([sys.executable, "-c", code], cwd=recipe, env=environment, check=True)
+
+
+def test_phases_of_training_are_examined_with_their_own_configuration(capsys):
+    assert main(["doctor", str(REPO_ROOT / "egs3/mini_digits/asr_curriculum")]) == 0
+    out = capsys.readouterr().out
+    stages = [line.split()[0] for line in out.splitlines() if "  ok  " in line]
+    assert {"create_dataset", "train_easy", "train_full", "infer", "export_debug"} <= set(stages)
+    assert "lightning" in next(line for line in out.splitlines() if line.startswith("train_easy"))
+    assert "exp/training_easy: writable" in out and "exp/training_full: writable" in out

@@ -11,8 +11,7 @@ from espnet3.utils.stage_table import STAGES
 
 
 def needs(stage, folder, **sections):
-    slot = {"infer": "inference_config", "measure": "metrics_config"}.get(stage, "training_config")
-    return needs_of_stage(stage, {slot: OmegaConf.create(sections)}, folder)
+    return needs_of_stage(stage, OmegaConf.create(sections), folder)
 
 
 def added(stage, folder, **sections):
@@ -88,3 +87,12 @@ def test_code_of_the_recipe_adds_its_imports_where_it_is_used(tmp_path):
     assert added("create_dataset", tmp_path, **sections) == {module, pandas, librosa}
     assert added("train", tmp_path, **sections) == {module, pandas, einops}
     assert added("train_tokenizer", tmp_path, **sections) == set()
+
+
+def test_the_module_of_another_recipe_counts_too(tmp_path):
+    sections = {"dataset": {"train": [{"data_src": "mini_digits/asr"}]}}
+    found = added("create_dataset", tmp_path, **sections)
+    assert ("package", "espeakng_loader") in found
+    assert any(kind == "file" and "egs3/mini_digits/asr/dataset" in name for kind, name in found)
+    sections = {"dataset": {"train": [{"data_src": "no_such/asr"}]}}
+    assert added("create_dataset", tmp_path, **sections) == {("file", "no_such/asr")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,27 @@ def test_a_stage_that_does_not_know_its_experiment_is_a_finding(prepare):
         "infer stage requires --training_config, or inference_config with a concrete "
         "exp_tag/exp_dir"
     ]
+
+
+def test_the_slot_that_names_the_experiment_stands_for_training_in_the_checks(
+    tmp_path, monkeypatch
+):
+    from espnet3.systems.asr.system import ASRSystem
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
+    monkeypatch.setenv("PYTHONPATH", "")
+    Path("full.yaml").write_text("model: {_target_: espnet3.systems.asr.models.ASRModel}\n")
+    extra = {"full_config": "training.yaml"}
+    request = SlotRequest(
+        paths={**dict.fromkeys(SLOT_FILES), "full_config": Path("full.yaml")},
+        files={**SLOT_FILES, **extra},
+        template_package="egs3.TEMPLATE.asr",
+        stages=["collect_stats"],
+        system_cls=ASRSystem,
+        naming_source="full_config",
+    )
+    _, findings = prepare_configs(request)
+    assert any("dataset.train" in text for text in texts(findings))
+    request = dataclasses.replace(request, naming_source="training_config")
+    assert prepare_configs(request)[1] == []
