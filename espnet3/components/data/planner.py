@@ -64,13 +64,17 @@ class BatchPlan:
 
     def padding_waste(self, lengths: np.ndarray) -> float:
         """Return the share of padding in all batches, between 0 and 1."""
+        sizes, longest, filled = self.shapes(lengths)
+        padded = int((longest * sizes).sum())
+        return 1 - int(filled.sum()) / padded if padded else 0.0
+
+    def shapes(self, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return utterances, longest length and total length of each batch of all ranks."""
         ordered = lengths[self.permutation]
         totals = np.concatenate([[0], np.cumsum(ordered)])
-        filled = int((totals[self.ends] - totals[self.starts]).sum())
         places = np.stack([self.starts, self.ends], axis=1).reshape(-1)
         longest = np.maximum.reduceat(np.append(ordered, 0), places)[::2]
-        padded = int((longest * (self.ends - self.starts)).sum())
-        return 1 - filled / padded if padded else 0.0
+        return self.ends - self.starts, longest, totals[self.ends] - totals[self.starts]
 
 
 class BatchPlanner:

@@ -75,6 +75,7 @@ class LogMelFrontend(nn.Module):
             "htk": htk,
         }
         self.recipe = resolve_recipe(preset or "espnet2", fs, given)
+        self.fs = fs
         self.win_length = self.recipe.win_length or self.recipe.n_fft
         self.dither = dither
         check_sizes(self.recipe, self.win_length, fs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,10 @@ class SpeakerPerturb(nn.Module):
             raise SettingError("must not be negative", key="tilt", value=tilt)
         self.warp = warp
         self.tilt = tilt
+
+    def augmentation(self) -> dict[str, Any]:
+        """Say what is done to which share of the utterances in training."""
+        return {"probability": 1.0, "options": {"warp": self.warp, "tilt": self.tilt}}
 
     def forward(self, feats: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Change features of shape (B, T, F) when training; lengths of shape (B,) stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,15 @@ class SpecAug(nn.Module):
             time_mask_width_ratio_range if self.time_is_ratio else time_mask_width_range
         )
         self.replace_with_zero = replace_with_zero
+
+    def augmentation(self) -> dict[str, Any]:
+        """Say what is done to which share of the utterances in training."""
+        options = {
+            "time_warp": self.time_warp_window,
+            "freq_masks": self.num_freq_mask,
+            "time_masks": self.num_time_mask,
+        }
+        return {"probability": 1.0, "options": {k: v for k, v in options.items() if v}}
 
     def forward(self, feats: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Augment features of shape (B, T, F) when training; lengths of shape (B,) stay."""

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet3.components.callbacks.default_callbacks import MetricsLogger, get_default_callbacks
+from espnet3.components.callbacks.effective_run import EffectiveRun
 from espnet3.components.callbacks.graceful_stop import GracefulStop
 from espnet3.components.callbacks.idle_hooks import hide_idle_hooks
 from espnet3.components.callbacks.last_checkpoint import LastCheckpoint
@@ -172,8 +173,9 @@ class ESPnet3LightningTrainer:
         defaults = [c for c in defaults if self._is_allowed(c) and not _is_replaced(c, own)]
         last = next((c for c in defaults if isinstance(c, LastCheckpoint)), None)
         stop = GracefulStop(settings.time_limit_seconds, last)
-        hide_idle_hooks([*defaults, stop])
-        return [*defaults, *own, stop]
+        report = EffectiveRun(self.exp_dir)
+        hide_idle_hooks([*defaults, stop, report])
+        return [*defaults, *own, stop, report]
 
     def _is_allowed(self, callback: Callback) -> bool:
         """Tell whether the run can have a default callback; Lightning refuses some combinations."""

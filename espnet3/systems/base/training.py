@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from espnet3.components.optimizers.settings import OptimizationSettings, read_optimization
+from espnet3.components.optimizers.settings import read_optimization
 from espnet3.errors import ConfigError, MissingConfigError, MissingFileError
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
@@ -54,7 +54,8 @@ def train(config: Any) -> None:
 
 def _train(config: Any, settings: TrainingSettings) -> None:
     started = time.monotonic()
-    optimization = None if settings.lightning_module else read_optimization(config)
+    if not settings.lightning_module:
+        read_optimization(config)  # finds mistakes before the model is built
     fit = dict(settings.fit or {})
     check_model(settings)
     _prepare(settings)
@@ -76,7 +77,6 @@ def _train(config: Any, settings: TrainingSettings) -> None:
     module = _build_module(_build_model(settings, settings.model), config, settings)
     trainer = _build_trainer(module, config, settings)
     _load_initial_weights(module.model, settings, is_resumed="ckpt_path" in fit)
-    _log_effective_run(module.model, optimization)
     trainer.fit(**fit)
     logger.info(
         "Trained %s in %.1f s; results are in %s",
@@ -255,36 +255,3 @@ def _load_initial_weights(
         rename=source.rename,
     )
     logger.info("init_from: %s", report)
-
-
-def _log_effective_run(model: nn.Module, optimization: OptimizationSettings | None) -> None:
-    """Say what is going to be trained, and how."""
-    from espnet3.components.modeling.model_summary import build_model_summary
-
-    summary = build_model_summary(model)
-    logger.info(
-        "Model: %s, %s parameters (%s trainable, %s frozen), %s, %s",
-        summary["class_name"],
-        summary["total_params_display"],
-        summary["trainable_params_display"],
-        summary["non_trainable_params_display"],
-        summary["size_bytes_display"],
-        summary["dtype_desc"],
-    )
-    logger.debug("%s", summary["repr"])
-    if optimization is None:
-        return
-    logger.info("Optimizer: %s", _describe_section(optimization.optimizer))
-    if optimization.scheduler is None:
-        logger.info("Scheduler: none, the learning rate is constant")
-    else:
-        logger.info(
-            "Scheduler: %s, once per %s",
-            _describe_section(optimization.scheduler),
-            optimization.interval,
-        )
-
-
-def _describe_section(section: Mapping[str, Any]) -> str:
-    options = ", ".join(f"{k}={v}" for k, v in section.items() if not k.startswith("_"))
-    return f"{section['_target_']}({options})"
