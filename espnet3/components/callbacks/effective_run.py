@@ -71,7 +71,9 @@ def describe_run(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         rate=rate,
     )
     facts = {
-        "model": f"{summary['class_name']}: {summary['total_params_display']} parameters,"
+        "model": f"{summary['class_name']}: {summary['total_params_display']} parameters"
+        f" ({summary['trainable_params_display']} trainable,"
+        f" {summary['non_trainable_params_display']} frozen),"
         f" {summary['size_bytes_display']}, {summary['dtype_desc']}",
         "parameters": parameter_facts(model),
         "augmentation": augmentation_facts(model, dataset),
