@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.components.optimizers.settings import read_optimization
-from espnet3.errors import ConfigError, MissingConfigError, MissingFileError
+from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.systems.base.initial_weights import check_initial_weights, load_initial_weights
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.utils.config_sources import override_comments
@@ -60,7 +61,8 @@ def _train(config: Any, settings: TrainingSettings) -> None:
     check_model(settings)
     _prepare(settings)
     point = _resolve_checkpoint(fit, settings)
-    _check_initial_weights(settings, is_resumed="ckpt_path" in fit)
+    source = None if "ckpt_path" in fit else settings.init_from
+    check_initial_weights(source)
     if point is not None and (way_on := point.way_on(settings.trainer)) is not None:
         logger.info(
             "Nothing to do: %s has %d epochs, %d steps. To go on: %s",
@@ -74,13 +76,15 @@ def _train(config: Any, settings: TrainingSettings) -> None:
             _write_config(config, settings.exp_dir)
         return
     _write_config(config, settings.exp_dir)
-    module = _build_module(_build_model(settings, settings.model), config, settings)
-    trainer = _build_trainer(module, config, settings)
-    _load_initial_weights(module.model, settings, is_resumed="ckpt_path" in fit)
+    model = _build_model(settings, settings.model)
+    trainer = _build_trainer(_build_module(model, config, settings), config, settings)
+    if source is not settings.init_from:
+        logger.info("init_from is not read: the run goes on from a checkpoint")
+    load_initial_weights(model, source)
     trainer.fit(**fit)
     logger.info(
         "Trained %s in %.1f s; results are in %s",
-        type(module.model).__name__,
+        type(model).__name__,
         time.monotonic() - started,
         settings.exp_dir,
     )
@@ -145,18 +149,6 @@ def check_model(settings: TrainingSettings) -> None:
             key="model",
             hint="set model._target_ to a torch module, for example src.model.MyModel,"
             " or task to a task class",
-        )
-
-
-def _check_initial_weights(settings: TrainingSettings, *, is_resumed: bool) -> None:
-    """Find out before the data are loaded that there is nothing to start from."""
-    source = settings.init_from
-    if source is not None and not is_resumed and not source.path.is_file():
-        raise MissingFileError(
-            "no such weight file",
-            key="init_from.path",
-            value=str(source.path),
-            hint="run the training that writes it first",
         )
 
 
@@ -233,25 +225,3 @@ def _build_trainer(module: Any, config: Any, settings: TrainingSettings) -> Any:
         config=config.get("trainer") or {},
         best_model_criterion=settings.best_model_criterion,
     )
-
-
-def _load_initial_weights(
-    model: nn.Module, settings: TrainingSettings, *, is_resumed: bool
-) -> None:
-    source = settings.init_from
-    if source is None:
-        return
-    if is_resumed:
-        logger.info("init_from is not read: the run goes on from a checkpoint")
-        return
-    from espnet3.utils.weights_utils import load_weights
-
-    report = load_weights(
-        model,
-        source.path,
-        strict=source.strict,
-        include=source.include,
-        exclude=source.exclude,
-        rename=source.rename,
-    )
-    logger.info("init_from: %s", report)

@@ -241,6 +241,30 @@ def test_module_and_trainer_can_be_replaced_by_config(tmp_path):
     assert (tmp_path / "valid.loss.ave.pth").exists()
 
 
+class BareModule(lightning.LightningModule):
+    """A training loop that shares nothing with ours but the two arguments."""
+
+    def __init__(self, model, config):
+        super().__init__()
+        self.net, self.config = model, config
+
+    def training_step(self, batch, batch_idx):
+        return self.net(**batch)[0]
+
+    def train_dataloader(self):
+        return torch.utils.data.DataLoader(toy_training.ToyData(8), batch_size=4)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=self.config["lr"])
+
+
+def test_a_lightning_module_of_another_kind_trains(tmp_path):
+    config = toy_config(tmp_path, lightning_module={"_target_": f"{__name__}.BareModule"}, lr=0.1)
+    config["best_model_criterion"] = []
+    train(config)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
