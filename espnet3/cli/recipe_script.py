@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, MissingFileError
-from espnet3.utils.stage_table import SLOT_FILES, STAGES, UPLOAD_STAGES, flag_of, stage_entry
+from espnet3.utils.stage_table import (
+    SLOT_FILES,
+    STAGES,
+    UPLOAD_STAGES,
+    flag_of,
+    stage_entry,
+    template_file,
+)
 
 _TEMPLATE = re.compile(r"\begs3\.TEMPLATE\.\w+")
 _CALLS = ("main", "parse_cli_and_stage_args", "build_parser")
@@ -117,6 +124,7 @@ def read_recipe_script(recipe_dir: Path) -> RecipeScript:
     for keyword in _keywords(module):
         if keyword.arg in known and values.get(keyword.arg) is None:
             values[keyword.arg] = _value(keyword.value, names)
+    values["extra_configs"] = {**_flags(module), **(values.get("extra_configs") or {})}
     if values.get("stages") is not None:
         values["stages"] = tuple(values["stages"])
     return RecipeScript(**{name: value for name, value in values.items() if value is not None})
@@ -157,6 +165,14 @@ def _keywords(module: ast.Module) -> Iterator[ast.keyword]:
         position = {"parse_cli_and_stage_args": 1, "build_parser": 0, "main": 2}[_name(call)]
         if len(call.args) > position:
             yield ast.keyword("stages", call.args[position])
+
+
+def _flags(module: ast.Module) -> dict[str, str | None]:
+    """Return the slots that the recipe adds as flags, with their template files."""
+    words = [c.args[0] for c in _calls(module) if _name(c) == "add_argument" and c.args]
+    names = [w.value for w in words if isinstance(w, ast.Constant) and isinstance(w.value, str)]
+    slots = [name.removeprefix("--") for name in names if name.endswith("_config")]
+    return {slot: template_file(slot) for slot in slots}
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:

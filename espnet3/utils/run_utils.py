@@ -20,7 +20,7 @@ from espnet3.utils.key_accounting import report_findings
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
 from espnet3.utils.slot_configs import Configs, SlotRequest, prepare_configs
-from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of, stage_entry
+from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of, stage_entry, template_file
 from espnet3.utils.stages_utils import resolve_stages, run_stages
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,9 @@ def main(
             parser was built with, else ``default_stages``.
         default_stages: Stages of the template.
         template_package: Package whose ``conf`` holds the defaults, ``egs3.TEMPLATE.asr``.
-        extra_configs: Further slots → the template file with their defaults, or ``None``.
+        extra_configs: Further slots → the template file with their defaults, or ``None``. Flags
+            of the recipe that end in ``_config`` are slots without being listed here; one called
+            ``--training_…_config`` has the defaults of ``training.yaml``.
         required_configs: Stage → slot or slots that it needs, over the framework's own table.
         naming_source: Slot that names the experiment for inference, metrics and publication.
 
@@ -59,7 +61,8 @@ def main(
     known_stages = stages or getattr(args, "stage_list", None) or default_stages
     requested = getattr(args, "stages", None) or ["all"]
     stages_to_run = resolve_stages(requested, known_stages)
-    files = {**SLOT_FILES, **(extra_configs or {})}
+    own = {slot: template_file(slot) for slot in vars(args) if slot.endswith("_config")}
+    files = {**SLOT_FILES, **own, **(extra_configs or {})}
     paths = {slot: getattr(args, slot, None) for slot in files}
     check_required_configs(stages_to_run, paths, required_configs)
     _warn_about_order(stages_to_run)

@@ -58,6 +58,18 @@ def stage_entry(stage: str) -> StageEntry:
     return STAGES.get(stage, StageEntry())
 
 
+def template_file(slot: str) -> str | None:
+    """Return the TEMPLATE file with the defaults of a slot of any name.
+
+    A slot of a recipe's own that is named after a standard one has the same defaults.
+
+    Example:
+        >>> template_file("training_easy_config"), template_file("export_config")
+        ('training.yaml', None)
+    """
+    return SLOT_FILES.get(f"{slot.partition('_')[0]}_config")
+
+
 def flag_of(slot: str) -> str:
     """Return the command-line flag that fills a slot."""
     return f"--{slot}"

@@ -40,7 +40,8 @@ def main(
         system_cls: System of the recipe.
         stages: The recipe's stages in the order in which they run; by default the list that its
             parser was built with, else :data:`DEFAULT_STAGES`.
-        extra_configs: Further slots → the file of this template with their defaults, or ``None``.
+        extra_configs: Further slots → the file of this template with their defaults, or ``None``;
+            only for those whose flag does not say it (``--training_easy_config`` does).
         required_configs: Stage → slot or slots that it needs.
         naming_source: Slot that names the experiment.
     """

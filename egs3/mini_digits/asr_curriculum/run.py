@@ -20,7 +20,6 @@ STAGES = [
     *DEMO_STAGES,
     "export_debug",
 ]
-EXTRA = {"training_easy_config": "training.yaml", "training_full_config": "training.yaml"}
 FULL = ("create_dataset", "train_tokenizer", "collect_stats", "train_full")
 NEEDS = {
     "train_easy": "training_easy_config",
@@ -38,7 +37,6 @@ if __name__ == "__main__":
         args=args,
         system_cls=CurriculumSystem,
         stages=STAGES,
-        extra_configs=EXTRA,
         required_configs=NEEDS,
         naming_source="training_full_config",
     )

@@ -48,7 +48,7 @@ def train(config: Any) -> None:
         ConfigError: If a value is wrong.
         RuntimeError: If the loss stays invalid for too long.
     """
-    settings = parse_settings(config, TrainingSettings, key="")
+    settings = _read_settings(config)
     with _exclusive(settings.exp_dir):
         _train(config, settings)
 
@@ -113,7 +113,7 @@ def collect_stats(config: Any) -> None:
         MissingConfigError: If a section that the stage needs is absent.
         SettingError: If ``stats_dir`` is not set.
     """
-    settings = parse_settings(config, TrainingSettings, key="")
+    settings = _read_settings(config)
     check_model(settings)
     _prepare(settings)
     plain = without_normalizer(config)
@@ -150,6 +150,16 @@ def check_model(settings: TrainingSettings) -> None:
             hint="set model._target_ to a torch module, for example src.model.MyModel,"
             " or task to a task class",
         )
+
+
+def _read_settings(config: Any) -> TrainingSettings:
+    if config is None:
+        raise MissingConfigError(
+            "there is no training configuration",
+            hint="give run.py the flag of the stage's slot: --training_config, or that of the"
+            " recipe's own, such as --training_easy_config",
+        )
+    return parse_settings(config, TrainingSettings, key="")
 
 
 def _prepare(settings: TrainingSettings) -> None:
