@@ -1,6 +1,6 @@
 """B1, cold start: CPU-seconds and memory before anything useful happens.
 
-Compares ``import espnet3``, ``run.py --help`` and ``run.py --dry_run`` with a bare interpreter.
+Compares ``import espnet3``, ``run.py`` and the ``espnet3`` command with a bare interpreter.
 Runs are interleaved; medians are printed.
 """
 
@@ -23,8 +23,15 @@ COMMANDS = {
     "import espnet3": ["-c", "import espnet3"],
     "run.py --help": ["run.py", "--help"],
     "run.py --dry_run": ["run.py", *CONFIGS, "--stages", *STAGES, "--dry_run"],
+    "espnet3 --help": ["-m", "espnet3", "--help"],
+    "espnet3 check": ["-m", "espnet3", "check"],
 }
-TARGETS = {"run.py --help": (0.35, 40.0), "run.py --dry_run": (0.8, None)}
+TARGETS = {
+    "run.py --help": (0.35, 40.0),
+    "run.py --dry_run": (0.8, None),
+    "espnet3 --help": (0.35, 40.0),
+    "espnet3 check": (1.0, None),
+}
 REPEATS = 7
 
 

@@ -157,7 +157,7 @@ def test_of_two_at_a_time_one_wins_whole(folder):
 def test_unknown_sources_are_answered_with_the_known_ones(capsys):
     assert main(["new", "mine/asr", "--from", "mini_digit/asr"]) == 1
     error = capsys.readouterr().err
-    assert 'did you mean "mini_digits/asr"?' in error and "TEMPLATE/asr, " in error
+    assert 'did you mean "mini_digits/asr"' in error and "TEMPLATE/asr, " in error
     assert main(["new", "mine/nonsense"]) == 1
     assert "no recipe 'TEMPLATE/nonsense' to copy" in capsys.readouterr().err
     assert main(["new"]) == 1
