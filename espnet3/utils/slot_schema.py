@@ -101,6 +101,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "breakdown": Key(type=list[str]),
         "metadata": Key(type=Path | dict[str, Path]),
         "compare_with": _PATH,
+        "parallel": _PARALLEL,
     },
     "publication": {
         **_EXPERIMENT,

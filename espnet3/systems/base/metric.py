@@ -10,14 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from espnet3.components.metrics.base_metric import BaseMetric
 from espnet3.errors import ConfigError, DataError, SettingError
+from espnet3.parallel.settings import ParallelSettings
 from espnet3.systems.base.score_columns import load_columns
 from espnet3.systems.base.score_coverage import read_coverage, refuse_incomplete
 from espnet3.systems.base.score_table import format_report
-from espnet3.systems.base.scoring_job import ScoringJob
+from espnet3.systems.base.scoring_job import Outcome, ScoringJob
 from espnet3.systems.base.settings import MeasureSettings, MetricSettings
 from espnet3.utils.config_utils import instantiate_config
 from espnet3.utils.path_utils import write_json, write_text
@@ -59,8 +60,8 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
         details = _read_earlier(folder / "metrics_details.json").get("metrics", {})
     scores |= {key: {} for key in named}
     details |= {key: {} for key in named}
-    for job in jobs:
-        scores[job.key][job.test_name], details[job.key][job.test_name] = job.run()
+    for job, outcome in zip(jobs, _run(jobs, settings.parallel), strict=True):
+        scores[job.key][job.test_name], details[job.key][job.test_name] = outcome
     _write(folder, scores, details, coverage)
     return scores
 
@@ -165,6 +166,16 @@ def _plan(
         )
         for (key, test_name), paths in inputs.items()
     ]
+
+
+def _run(jobs: Sequence[ScoringJob], parallel: ParallelSettings) -> list[Outcome]:
+    if parallel.is_in_process or len(jobs) < 2:
+        return [job.run() for job in jobs]
+    from espnet3.parallel.parallel import parallel_map, preserve_parallel_config, set_parallel
+
+    with preserve_parallel_config():
+        set_parallel(OmegaConf.create(dataclasses.asdict(parallel)))
+        return parallel_map(ScoringJob.run, jobs)
 
 
 def _cover(settings: MeasureSettings, jobs: Sequence[ScoringJob]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from espnet3.components.metrics.base_metric import BaseMetric
 from espnet3.systems.base.score_columns import Column
@@ -14,6 +14,10 @@ from espnet3.utils.writer_utils import to_scalar
 
 if TYPE_CHECKING:
     from espnet3.systems.base.score_comparison import EarlierRun
+
+
+Outcome: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
+"""Scores by name, and the details of them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class ScoringJob:
     """Values of the utterances of this test set, by column."""
     baseline: EarlierRun | None
 
-    def run(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def run(self) -> Outcome:
         """Return scores by name, and the details of them."""
         folder = self.settings.inference_dir
         result = self.metric(dict(self.inputs), self.test_name, folder)

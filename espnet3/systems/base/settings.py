@@ -9,6 +9,7 @@ from typing import Any
 from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.trainers.settings import TrainerSettings
 from espnet3.errors import MissingConfigError, SettingError
+from espnet3.parallel.settings import ParallelSettings
 from espnet3.utils.settings import rest
 
 
@@ -177,6 +178,8 @@ class MeasureSettings:
     """Table with a column ``utt_id``: TSV or CSV; one for all test sets, or one for each name."""
     compare_with: Path | None = None
     """``inference_dir`` of an earlier, measured run on the same test sets."""
+    parallel: ParallelSettings = field(default_factory=ParallelSettings)
+    """With more than one worker, test sets and metrics are scored side by side."""
     others: dict[str, Any] = rest("Keys that only interpolations read.")
 
     def __post_init__(self) -> None:

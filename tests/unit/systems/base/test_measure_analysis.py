@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from espnet3.components.metrics.significance import matched_pairs
+from espnet3.parallel.parallel import get_parallel_config
 from espnet3.systems.base.metric import measure
 
 WER = "espnet3.systems.asr.metrics.wer.WER"
@@ -291,3 +292,24 @@ def test_a_metric_without_records_has_no_error_bars(out):
     class_path = "tests.unit.systems.base.test_metric.CountsLines"
     entry = {"metric": {"_target_": class_path}, "inputs": ["ref"]}
     assert run(out, metrics=[entry], breakdown=["speaker"])[class_path]["clean"] == {}
+
+
+def test_workers_give_the_scores_of_one_process(out):
+    old = out.parent / "old"
+    run(old)
+    write_test_set(out / "other", {"a": 1, "b": 0})
+    registered = get_parallel_config()
+
+    def files():
+        names = ("metrics.json", "metrics_details.json", "metrics.md", "clean/wer_utterances.jsonl")
+        return [(out / name).read_bytes() for name in names]
+
+    run(out, compare_with=str(old))
+    alone = files()
+    for name in ("metrics.json", "clean/wer_utterances.jsonl"):
+        (out / name).unlink()
+    run(out, compare_with=str(old), parallel={"n_workers": 2})
+    assert files() == alone
+    assert get_parallel_config() == registered
+    with pytest.raises(ValueError, match=r"parallel\.n_worker.*\n.*n_workers"):
+        run(out, parallel={"n_worker": 2})
