@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 Counts: TypeAlias = NDArray[np.int64]
 
-_RARE = 7
-"""Drawing so many units one by one takes as long as one binomial number for all of them."""
-_MAX_DRAWS = 2**20
-"""Units drawn at once; bounds the memory."""
+_SLACK = 4.0
+"""Standard deviations by which Poisson numbers are kept below the number of units."""
+_KIND_COST = 8
+"""Drawing so many units one by one takes as long as one Poisson number."""
+_MAX_NUMBERS = 2**20
+"""Numbers drawn at once; bounds the memory."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,8 +67,8 @@ def bootstrap_ratio(
     """Resample units with replacement and return the ratio of the sums of each replicate.
 
     The bootstrap of error rates of Bisani and Ney, "Bootstrap estimates for confidence intervals in
-    ASR performance evaluation", ICASSP 2004. How often units with the same counts are drawn is a
-    multinomial number, so the cost grows with the number of different counts.
+    ASR performance evaluation", ICASSP 2004. Units with the same counts are drawn together, so the
+    cost grows with the number of different counts.
 
     Args:
         numerators: Whole numbers, one per unit, shape (N,); may be negative.
@@ -190,26 +192,46 @@ def _resample(
 ) -> NDArray[np.complex128]:
     """Return sums over drawn units, shape (replicates,)."""
     kinds, sizes = np.unique(counts, return_counts=True)
-    often = sizes > _RARE
-    rare = np.repeat(kinds[~often], sizes[~often])
-    shares = np.append(sizes[often], len(rare)) / len(counts)
-    size = max(1, _MAX_DRAWS // (1 + len(rare)))
+    total = len(counts)
+    rates = np.zeros(len(kinds))
+    if len(kinds) * _KIND_COST < total:
+        # Mostly a little less than `total`, so that only a few units remain to be drawn singly.
+        rates = sizes / total * max(0.0, total - _SLACK * math.sqrt(total))
+    step = max(1, _MAX_NUMBERS // total)
+    values = np.stack([kinds.real, kinds.imag], axis=1)
     sums = []
-    for start in range(0, replicates, size):
-        drawn = rng.multinomial(len(counts), shares, size=min(size, replicates - start))
-        part = drawn[:, :-1].astype(np.float64) @ kinds[often]
-        if len(rare):
-            part += _draw_singly(rare, drawn[:, -1], rng)
-        sums.append(part)
+    for start in range(0, replicates, step):
+        times, missing = _draw_kinds(rates, total, min(step, replicates - start), rng)
+        part = times.astype(np.float64) @ values
+        sums.append(part.view(np.complex128)[:, 0] + _draw_singly(counts, missing, rng))
     return np.concatenate(sums)
 
 
+def _draw_kinds(
+    rates: NDArray[np.float64], total: int, replicates: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how often each kind is drawn, and how many units are missing to ``total``.
+
+    Poisson numbers with a given sum are multinomial, so whatever the sum is, single draws of the
+    missing units make the numbers multinomial with the sum ``total``.
+    """
+    if not rates.any():
+        times = np.zeros((replicates, len(rates)), dtype=np.int64)
+        return times, np.full(replicates, total)
+    times = rng.poisson(rates, size=(replicates, len(rates)))
+    missing = total - times.sum(axis=1)
+    while (over := np.flatnonzero(missing < 0)).size:
+        times[over] = rng.poisson(rates, size=(len(over), len(rates)))
+        missing[over] = total - times[over].sum(axis=1)
+    return times, missing
+
+
 def _draw_singly(
-    rare: NDArray[np.complex128], times: NDArray[np.int64], rng: np.random.Generator
+    counts: NDArray[np.complex128], times: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.complex128]:
-    """Draw ``times[i]`` of the units for replicate ``i``; return their sums."""
-    picks = rng.integers(0, len(rare), size=times.sum())
-    running = np.concatenate([[0], np.cumsum(rare.take(picks, mode="clip"))])
-    ends = np.cumsum(times)
-    sums: NDArray[np.complex128] = running[ends] - running[ends - times]
-    return sums
+    """Draw ``times[i]`` units for replicate ``i``; return their sums."""
+    # The last replicates may draw nothing, and then begin behind the last pick: there is one more.
+    drawn = counts.take(rng.integers(0, len(counts), size=times.sum() + 1), mode="clip")
+    drawn[-1] = 0.0
+    sums = np.add.reduceat(drawn, np.cumsum(times) - times)
+    return np.where(times > 0, sums, 0.0)
