@@ -153,6 +153,15 @@ class _ConsoleHandler(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stderr
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line of its own; progress bars step aside and come back below it."""
+        bars = sys.modules.get("tqdm")
+        if bars is None or not self.stream.isatty():
+            super().emit(record)
+            return
+        with bars.tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
 
 class _ConsoleFilter(logging.Filter):
     """Keep stage headers off the console as long as a file receives them.

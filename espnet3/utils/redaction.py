@@ -11,9 +11,11 @@ MASK = "***"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ALWAYS = {"secret", "secrets", "password", "passwd", "jwt", "credential", "credentials"}
 _SOMETIMES = {"token", "key"}
+_TAILS = {"id", "value", "string", "text"}
 _URL_USER = re.compile(r"(?<=://)[^/\s@]+@")
-# `hyp_key: hyp` and `unk_token: <unk>` are settings; access tokens are long and without blanks.
-_LOOKS_SECRET = re.compile(r"[\w\-+/=.:~]{16,}")
+# `hyp_key: hyp`, `ref_key: reference_text` and `unk_token: <unk>` are settings; access tokens are
+# long, without blanks, and not all lower-case letters.
+_LOOKS_SECRET = re.compile(r"(?=.*[\dA-Z])[\w\-+/=.:~]{16,}")
 
 
 def redact_environment(name: str, value: str) -> str:
@@ -23,7 +25,7 @@ def redact_environment(name: str, value: str) -> str:
         >>> redact_environment("SLURM_JWT", "abc"), redact_environment("NCCL_DEBUG", "INFO")
         ('***', 'INFO')
     """
-    if _words(name) & (_ALWAYS | _SOMETIMES):
+    if (_ALWAYS | _SOMETIMES).intersection(_words(name)):
         return MASK
     return redact_text(value)
 
@@ -70,10 +72,13 @@ def _is_secret(name: str, value: str) -> bool:
     if not value or "${" in value:
         return False
     words = _words(name)
-    if words & _ALWAYS:
+    if _ALWAYS.intersection(words):
         return True
-    return bool(words & _SOMETIMES) and _LOOKS_SECRET.fullmatch(value) is not None
+    # `token_list` and `key_file` say where something is; `api_token` and `key_id` are it.
+    while words and words[-1] in _TAILS:
+        words.pop()
+    return bool(words) and words[-1] in _SOMETIMES and _LOOKS_SECRET.fullmatch(value) is not None
 
 
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(name)}
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]

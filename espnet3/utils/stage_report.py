@@ -86,7 +86,7 @@ def snapshot_yaml(config: Any, slot: str) -> str:
     Top-level mappings are marked ``override``: what the recipe had taken out of the template's
     mappings would otherwise come back.
     """
-    plain = _escape(redact_config(_plain(config, slot)))
+    plain = redact_config(_plain(config, slot))
     if isinstance(plain, dict):
         plain = {f"override {k}" if isinstance(v, dict) else k: v for k, v in plain.items()}
     return _SNAPSHOT_HEAD + _dump(plain)
@@ -102,15 +102,6 @@ def _plain(config: Any, slot: str) -> Any:
         reason = str(error).splitlines()[0]
         logger.warning("%s is logged unresolved: %s", slot, reason, extra=FILE_ONLY)
         return OmegaConf.to_container(config, resolve=False)
-
-
-def _escape(node: Any) -> Any:
-    """Keep text that looks like an interpolation, and is none any more, from becoming one."""
-    if isinstance(node, dict):
-        return {key: _escape(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_escape(value) for value in node]
-    return node.replace("${", "\\${") if isinstance(node, str) else node
 
 
 def _dump(plain: Any) -> str:

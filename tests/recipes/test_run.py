@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from espnet3.utils.config_utils import load_and_merge_config
 from tests.recipes.toy import run_recipe, tree, write_recipe
 
 
@@ -125,6 +127,35 @@ def test_set_overrides_a_value_and_is_kept_in_the_snapshot(recipe):
     assert "seed: 5" in snapshot.read_text()
     report = json.loads((recipe / "exp" / "other" / "export_debug.run.json").read_text())
     assert report["overrides"] == ["training.exp_tag=other", "training.seed=5"]
+
+
+ODD = """
+seed: 1
+strict: true
+optimizer: {_target_: torch.optim.SGD, lr: 0.5}
+override scheduler: {_target_: torch.optim.lr_scheduler.ConstantLR}
+create_dataset: {text: 'a: b', list: [1, {a: '${seed}'}]}
+dataset: {override preprocessor: {_target_: src.system.RecipeSystem}}
+trainer: {callbacks: null, override logger: false}
+"""
+
+
+def test_a_snapshot_given_back_gives_the_same_run(tmp_path):
+    recipe = write_recipe(tmp_path / "recipe", training=ODD)
+    words = ("--stages", "export_debug", "--training_config")
+    assert run_recipe(recipe, *words, "conf/training.yaml").returncode == 0
+    snapshot = recipe / "exp/training/export_debug.config/training_config.yaml"
+    first = snapshot.read_text()
+    again = shutil.copy(snapshot, recipe / "conf" / "again.yaml")
+    done = run_recipe(recipe, *words, str(again))
+    assert done.returncode == 0, done.stderr
+    assert snapshot.read_text() == first
+    assert (recipe / "exp/training/export_debug1.config/training_config.yaml").read_text() == first
+    config = load_and_merge_config(again, "training.yaml", "egs3.TEMPLATE.asr")
+    assert config.scheduler == {
+        "_target_": "torch.optim.lr_scheduler.ConstantLR",
+        "_convert_": "all",
+    }
 
 
 def test_a_misspelt_set_is_refused(recipe):

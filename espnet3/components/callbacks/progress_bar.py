@@ -1,16 +1,13 @@
-"""A progress bar per epoch that lives in peace with log lines."""
+"""A progress bar per epoch; the console handler writes log lines above it."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import sys
 import time
 from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 _SECONDS = 1.0
 
@@ -25,28 +22,11 @@ class EpochProgressBar(TQDMProgressBar):
     def __init__(self, refresh_rate: int = 1) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=True)
         self._updated = 0.0
-        self._redirection = contextlib.ExitStack()
 
     @property
     def is_disabled(self) -> bool:
         """Whether nothing is shown: switched off, or the output is not a terminal."""
         return super().is_disabled or not sys.stdout.isatty()
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Send log lines around the bar."""
-        super().setup(trainer, pl_module, stage)
-        if not self.is_disabled:
-            self._redirection.enter_context(logging_redirect_tqdm([logging.getLogger()]))
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the console back."""
-        self._redirection.close()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Give the console back."""
-        self._redirection.close()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return the losses and what the best checkpoints are chosen by; the log has the rest."""

@@ -6,6 +6,7 @@ import threading
 import warnings
 
 import pytest
+from tqdm import tqdm
 
 from espnet3.utils import logging_utils
 from espnet3.utils.env_report import FILE_ONLY
@@ -104,6 +105,26 @@ def test_the_console_follows_a_replaced_stderr(monkeypatch):
     monkeypatch.setattr("sys.stderr", stream)
     logging.getLogger("x").info("visible")
     assert "[main] INFO: visible" in stream.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_log_line_and_a_progress_bar_never_share_a_line_of_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    configure_logging()
+    with tqdm(total=3, file=terminal, mininterval=0, ascii=True, ncols=40) as bar:
+        for number in range(3):
+            bar.update()
+            logging.getLogger("x").info("step %d", number)
+    lines = [line.split("\r")[-1] for line in terminal.getvalue().splitlines()]
+    shown = [line for line in lines if "step" in line]
+    assert [line.partition("INFO: ")[2] for line in shown] == ["step 0", "step 1", "step 2"]
+    assert "it/s" not in "".join(shown)
+    assert "100%" in lines[-1]
 
 
 def test_file_only_records_stay_off_the_console_while_a_file_takes_them(tmp_path, monkeypatch):

@@ -24,6 +24,24 @@ def test_settings_that_only_sound_like_secrets_survive():
     assert redact_config(config) == config
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("token_list", "./data/tokenizer/tokens.txt"),
+        ("token_type", "sentencepiece_unigram_5000"),
+        ("ref_key", "reference_transcription"),
+        ("key_file", "/home/Me/keys/key_2026.json"),
+    ],
+)
+def test_paths_and_names_of_fields_survive(key, value):
+    assert redact_config({key: value}) == {key: value}
+
+
+@pytest.mark.parametrize("key", ["apiToken", "access_key", "key", "access_key_id", "token_value"])
+def test_a_token_is_masked_under_any_name_that_ends_like_one(key):
+    assert redact_config({key: "AKIAIOSFODNN7EXAMPLE"}) == {key: "***"}
+
+
 def test_access_tokens_in_a_configuration_are_masked():
     config = {"hub": {"hf_token": "hf_abcdefghijklmnop1234"}, "wandb": [{"password": "x"}]}
     assert redact_config(config) == {"hub": {"hf_token": "***"}, "wandb": [{"password": "***"}]}
