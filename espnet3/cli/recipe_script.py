@@ -24,6 +24,9 @@ _TEMPLATE = re.compile(r"\begs3\.TEMPLATE\.\w+")
 _CALLS = ("main", "parse_cli_and_stage_args", "build_parser")
 """Functions of the template, with keywords that count; those of the first win."""
 
+_STARTERS = ("main", "parse_args", "parse_cli_and_stage_args")
+"""Functions that must not be called when the script is imported."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeScript:
@@ -136,8 +139,13 @@ def _stem(slot: str) -> str:
 
 def _is_guarded(module: ast.Module) -> bool:
     """Tell whether stages run only when the script is started as a program."""
-    others = [n for n in module.body if not isinstance(n, ast.If | ast.FunctionDef | ast.ClassDef)]
-    return not any(_name(call) == "main" for node in others for call in _calls(node))
+    others = [node for node in module.body if not _is_harmless(node)]
+    return not any(_name(call) in _STARTERS for node in others for call in _calls(node))
+
+
+def _is_harmless(node: ast.stmt) -> bool:
+    is_guard = isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+    return is_guard or isinstance(node, ast.FunctionDef | ast.ClassDef)
 
 
 def _import_script(path: Path) -> dict[str, Any]:

@@ -176,12 +176,30 @@ def test_a_script_that_cannot_be_imported_is_a_mistake(recipe, text, message, ca
     assert capsys.readouterr().err.startswith("error: run.py")
 
 
-def test_a_script_without_guard_is_not_run(tmp_path):
-    text = "from egs3.TEMPLATE.codec.run import main\nmain(x, naming_source='easy_config')\n"
-    (tmp_path / "run.py").write_text(text)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "main(x, naming_source='easy_config')\n",
+        "if True:\n    main(x, naming_source='easy_config')\n",
+        "args, _ = parse_cli_and_stage_args(build_parser(['train']), ['train'])\n"
+        "if __name__ == '__main__':\n    main(args, naming_source='easy_config')\n",
+    ],
+)
+def test_a_script_without_guard_is_not_run(tmp_path, text):
+    (tmp_path / "run.py").write_text("from egs3.TEMPLATE.codec.run import main\n" + text)
     script = read_recipe_script(tmp_path)
     assert script.template_package == "egs3.TEMPLATE.codec"
     assert (script.naming_source, script.system_cls) == ("easy_config", None)
+
+
+def test_flags_of_the_recipe_are_slots(tmp_path):
+    text = (
+        "parser.add_argument('--training_easy_config')\nparser.add_argument('--beam', type=int)\n"
+    )
+    (tmp_path / "run.py").write_text(
+        f"if __name__ == '__main__':\n    {text.replace(chr(10), ';')}"
+    )
+    assert read_recipe_script(tmp_path).extra_configs == {"training_easy_config": "training.yaml"}
 
 
 def test_only_stages_with_all_their_configurations_count():
