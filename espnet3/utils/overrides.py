@@ -1,4 +1,4 @@
-"""Single values set on the command line: ``--set slot.key=value``."""
+"""Single values set after loading: by ``--set slot.key=value`` or by a mode of ``run.py``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,7 +24,7 @@ _KEY = re.compile(r"[^\s.\[\]=]+(?:\.[^\s.\[\]=]+|\[\d+\])*")
 
 @dataclass(frozen=True)
 class Override:
-    """One applied ``--set``."""
+    """One value that takes the place of another."""
 
     slot: str
     """Slot without ``_config``."""
@@ -32,7 +33,14 @@ class Override:
     """Plain value, before interpolation."""
 
     text: str
-    """As it was typed."""
+    """As it is typed after ``--set``."""
+    place: SourcePosition | None = None
+    """Where it is written; ``None`` for the command line."""
+
+    @property
+    def source(self) -> SourcePosition:
+        """Where it is written, for messages."""
+        return self.place or SourcePosition(f"--set {self.text}")
 
 
 def apply_overrides(
@@ -61,8 +69,19 @@ def apply_overrides(
     for override in applied:
         config = slots[override.slot]
         if config is not None:
-            _apply(config, override)
+            apply_override(config, override)
     return applied
+
+
+def override_text(slot: str, key: str, value: Any) -> str:
+    """Return what stands after ``--set`` to set a plain value.
+
+    Example:
+        >>> override_text("training", "trainer.max_epochs", None)
+        'training.trainer.max_epochs=null'
+    """
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+    return f"{slot}.{key}={text.removesuffix('...' + chr(10)).strip()}"
 
 
 def _parse(text: str, slots: Mapping[str, DictConfig | None]) -> Override:
@@ -80,34 +99,42 @@ def _parse(text: str, slots: Mapping[str, DictConfig | None]) -> Override:
     return Override(slot, key, parse_yaml(value, label).value, text)
 
 
-def _apply(config: DictConfig, override: Override) -> None:
-    label = f"--set {override.text}"
+def apply_override(config: DictConfig, override: Override) -> None:
+    """Set one value in a merged, unresolved configuration, in place.
+
+    Raises:
+        ConfigError: If the key leads through a value that is no mapping.
+        UnknownKeyError: If the slot has no such top-level key.
+    """
     parts = flat_key(override.key).split(".")
     known = {*map(str, config.keys()), *SLOT_KEYS.get(override.slot, ())}
     if parts[0] not in known:
         raise UnknownKeyError(
             "is not a key that anything reads",
             key=override.key,
-            file=label,
+            file=override.source.file,
+            line=override.source.line,
             hint=did_you_mean(parts[0], known),
         )
     value = add_convert(make_paths_absolute(override.value, Path.cwd()))
-    _assign(_section(config, parts, override.key, label), parts[-1], value, override.key, label)
-    _record(config, override, value, label)
+    try:
+        _assign(_section(config, parts, override.key), parts[-1], value, override.key)
+    except ConfigError as error:
+        raise error.at(override.source.file, override.source.line) from None
+    _record(config, override, value)
 
 
-def _section(config: DictConfig, parts: list[str], key: str, label: str) -> Any:
+def _section(config: DictConfig, parts: list[str], key: str) -> Any:
     """Return the container that holds the last part, making mappings on the way."""
     node: Any = config
     for index, part in enumerate(parts[:-1]):
-        name = _item(node, part, key, label)
+        name = _item(node, part, key)
         here = ".".join(parts[: index + 1])
         if OmegaConf.is_interpolation(node, name):
             raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index]
             raise ConfigError(
                 f"{here} is the interpolation {raw}",
                 key=key,
-                file=label,
                 hint="set the key that it refers to, or the whole section",
             )
         child = None if OmegaConf.is_missing(node, name) else _get(node, name)
@@ -115,7 +142,7 @@ def _section(config: DictConfig, parts: list[str], key: str, label: str) -> Any:
             node[name] = {}
             child = node[name]
         if not isinstance(child, DictConfig | ListConfig):
-            raise ConfigError(f"{here} is no mapping", key=key, file=label)
+            raise ConfigError(f"{here} is no mapping", key=key)
         node = child
     return node
 
@@ -124,23 +151,23 @@ def _get(node: Any, name: str | int) -> Any:
     return node.get(name) if isinstance(node, DictConfig) else node[name]
 
 
-def _item(node: Any, part: str, key: str, label: str) -> str | int:
+def _item(node: Any, part: str, key: str) -> str | int:
     if isinstance(node, DictConfig):
         return part
     if part.isdigit() and int(part) < len(node):
         return int(part)
-    raise ConfigError(f"the list has {len(node)} items, no {part!r}", key=key, file=label)
+    raise ConfigError(f"the list has {len(node)} items, no {part!r}", key=key)
 
 
-def _assign(node: Any, part: str, value: Any, key: str, label: str) -> None:
+def _assign(node: Any, part: str, value: Any, key: str) -> None:
     try:
-        node[_item(node, part, key, label)] = value
+        node[_item(node, part, key)] = value
     except OmegaConfBaseException as error:
         message = str(error).partition("\n")[0]
-        raise ConfigError(message, key=key, file=label, value=value) from error
+        raise ConfigError(message, key=key, value=value) from error
 
 
-def _record(config: DictConfig, override: Override, value: Any, label: str) -> None:
+def _record(config: DictConfig, override: Override, value: Any) -> None:
     table = get_sources(config)
     key = flat_key(override.key)
     positions = {
@@ -149,7 +176,7 @@ def _record(config: DictConfig, override: Override, value: Any, label: str) -> N
         if path != key and not path.startswith(f"{key}.")
     }
     for path in (key, *(f"{key}.{below}" for below, _ in walk(value))):
-        positions[path] = SourcePosition(label)
+        positions[path] = override.source
     attach_sources(
         config,
         positions=positions,

@@ -57,6 +57,11 @@ def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
         "--dry_run", action="store_true", help="check everything and say what would run"
     )
     parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="run everything at toy size on a CPU, in folders of its own (conf/*.yaml by default)",
+    )
+    parser.add_argument(
         "--write_requirements",
         action="store_true",
         help="write the installed packages next to each stage log",

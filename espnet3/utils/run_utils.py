@@ -6,6 +6,7 @@ import argparse
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from espnet3.utils.experiment_naming import (
 )
 from espnet3.utils.key_accounting import report_findings
 from espnet3.utils.logging_utils import configure_logging
+from espnet3.utils.recipe_path import running_recipe_dir
 from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
 from espnet3.utils.slot_configs import Configs, SlotRequest, prepare_configs
+from espnet3.utils.smoke import flow
+from espnet3.utils.smoke.refinement import read_refinement
 from espnet3.utils.stage_table import SLOT_FILES, STAGES, flag_of, stage_entry, template_file
 from espnet3.utils.stages_utils import resolve_stages, run_stages
 
@@ -64,6 +68,13 @@ def main(
     own = {slot: template_file(slot) for slot in vars(args) if slot.endswith("_config")}
     files = {**SLOT_FILES, **own, **(extra_configs or {})}
     paths = {slot: getattr(args, slot, None) for slot in files}
+    smoke = None
+    if getattr(args, "smoke", False):
+        recipe_dir = running_recipe_dir() or Path.cwd()
+        smoke = read_refinement(recipe_dir)
+        paths = flow.default_paths(paths, recipe_dir, partial(_takes, system_cls))
+        lacks = partial(_missing_slots, paths=paths, required_configs=required_configs)
+        stages_to_run = flow.select_stages(stages_to_run, requested, smoke, lacks)
     check_required_configs(stages_to_run, paths, required_configs)
     _warn_about_order(stages_to_run)
 
@@ -75,16 +86,20 @@ def main(
         stages=stages_to_run,
         naming_source=naming_source,
         system_cls=system_cls,
+        smoke=smoke,
     )
     configs, findings = prepare_configs(request)
     report_findings(findings)
 
-    with dry_run_scope(bool(getattr(args, "dry_run", False))):
+    is_dry_run = bool(getattr(args, "dry_run", False))
+    with dry_run_scope(is_dry_run), flow.smoke_scope(smoke is not None):
         system = build_system(system_cls, configs)
         system.config_paths = {s: Path(p).absolute() for s, p in paths.items() if p is not None}
         logger.info("requested stages: %s", " ".join(requested))
         logger.info("stages to run: %s", " ".join(stages_to_run))
         run_stages(system=system, stages_to_run=stages_to_run, args=args, log=logger)
+    if smoke is not None and not is_dry_run:
+        flow.log_end(configs[naming_source], stages_to_run)
 
 
 def check_required_configs(
@@ -97,13 +112,8 @@ def check_required_configs(
     Raises:
         MissingConfigError: Otherwise; also a ``ValueError``.
     """
-    missing: dict[str, list[str]] = {}
-    for stage in stages_to_run:
-        needs = (required_configs or {}).get(stage, stage_entry(stage).slots)
-        slots = [needs] if isinstance(needs, str) else needs
-        absent = [slot for slot in slots if paths.get(slot) is None]
-        if absent:
-            missing[stage] = absent
+    absent = {stage: _missing_slots(stage, paths, required_configs) for stage in stages_to_run}
+    missing = {stage: slots for stage, slots in absent.items() if slots}
     if not missing:
         return
     # A recipe with needs of its own has other flags than the standard five.
@@ -114,15 +124,30 @@ def check_required_configs(
     )
 
 
+def _missing_slots(
+    stage: str,
+    paths: Mapping[str, Any],
+    required_configs: Mapping[str, str | Sequence[str]] | None,
+) -> list[str]:
+    needs = (required_configs or {}).get(stage, stage_entry(stage).slots)
+    slots = [needs] if isinstance(needs, str) else needs
+    return [slot for slot in slots if paths.get(slot) is None]
+
+
+def _takes(system_cls: Callable[..., Any], slot: str) -> bool:
+    """Tell whether the constructor of a system takes a slot."""
+    parameters = inspect.signature(system_cls).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return takes_any or slot in parameters
+
+
 def build_system(system_cls: Callable[..., Any], configs: Configs) -> Any:
     """Call the system with the slots that its constructor takes.
 
     Raises:
         ConfigError: If a file was given for a slot that it does not take.
     """
-    parameters = inspect.signature(system_cls).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    taken = {s: config for s, config in configs.items() if takes_any or s in parameters}
+    taken = {slot: config for slot, config in configs.items() if _takes(system_cls, slot)}
     refused = [s for s, config in configs.items() if config is not None and s not in taken]
     if refused:
         name = getattr(system_cls, "__name__", str(system_cls))

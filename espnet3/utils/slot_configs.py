@@ -25,6 +25,8 @@ from espnet3.utils.key_accounting import Finding, check_config, check_configs
 from espnet3.utils.overrides import apply_overrides
 from espnet3.utils.recipe_path import activate_recipe, running_recipe_dir
 from espnet3.utils.run_checks import RunRequest, check_run
+from espnet3.utils.smoke.refinement import Refinement
+from espnet3.utils.smoke.shrink import log_changes, shrink_configs
 from espnet3.utils.stage_table import SLOT_FILES
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class SlotRequest:
     """Slot that names the experiment for the others."""
     system_cls: Any = None
     """Class whose stages are to run; null leaves out what a stage needs from another one."""
+    smoke: Refinement | None = None
+    """The recipe's own rules for smoke mode; ``None`` outside of it."""
 
 
 def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
@@ -63,6 +67,8 @@ def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
     is_complete = not findings
     findings += override_slots(configs, request)
     activate_named_recipe(configs)
+    if request.smoke is not None and not findings:
+        findings += _attempt(_shrink, configs, request, request.smoke)
     findings += check_slots(configs, request.files)
     if is_complete:
         findings += name_experiment(configs, request.naming_source, request.stages)
@@ -89,6 +95,21 @@ def load_slots(request: SlotRequest) -> tuple[Configs, list[Finding]]:
         except ConfigError as error:
             findings.append(Finding(error))
     return configs, findings
+
+
+def _shrink(configs: Configs, request: SlotRequest, refinement: Refinement) -> None:
+    """Make the configurations small, in place."""
+    # The names first: they say where the experiment would write without smoke mode.
+    name_experiment(configs, request.naming_source, ())
+    recipe_dir = running_recipe_dir() or Path.cwd()
+    changes = shrink_configs(
+        configs,
+        request.files,
+        refinement,
+        naming_source=request.naming_source,
+        recipe_dir=recipe_dir,
+    )
+    log_changes(changes)
 
 
 def override_slots(configs: Configs, request: SlotRequest) -> list[Finding]:

@@ -12,6 +12,7 @@ from tests.conftest import REPO_ROOT
 FLAGS = {
     "--help", "--stages", "--training_config", "--inference_config", "--metrics_config",
     "--publication_config", "--demo_config", "--dry_run", "--write_requirements", "--set",
+    "--smoke",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from espnet3.components.data.dataset import (
     do_nothing,
 )
 from espnet3.components.data.dataset_module import check_entry_keys, instantiate_dataset_reference
+from espnet3.components.data.first_samples import FirstSamples
 from espnet3.components.data.preprocessor import AbsPreprocessor
 from espnet3.errors import MissingConfigError, SettingError
 from espnet3.utils.config_utils import instantiate_config, to_plain
@@ -59,6 +60,7 @@ class DataOrganizer:
             position serves as id.
         allow_duplicates: Let a later test set replace an earlier one of the same name.
         allow_missing_valid: Accept ``train`` without ``valid``.
+        max_utterances: Use only the first so many utterances of each entry; ``None`` uses all.
         validate: Read the first sample of each training and validation entry and compare keys.
 
     Attributes:
@@ -83,9 +85,11 @@ class DataOrganizer:
         uid_key: str | None = None,
         allow_duplicates: bool = True,
         allow_missing_valid: bool = False,
+        max_utterances: int | None = None,
         validate: bool = True,
     ) -> None:
         self.recipe_dir = recipe_dir
+        self.max_utterances = max_utterances
         self.uid_key = uid_key
         self.preprocessor = _build_preprocessor(preprocessor)
         self._is_espnet_style = is_espnet_preprocessor(self.preprocessor)
@@ -174,6 +178,8 @@ class DataOrganizer:
                 dataset = instantiate_dataset_reference(entry, recipe_dir=self.recipe_dir)
         elif isinstance(dataset, Mapping) and "_target_" in dataset:
             dataset = instantiate_config(dataset, key=f"{key}.dataset")
+        if self.max_utterances is not None:
+            dataset = FirstSamples(dataset, self.max_utterances)
         return dataset, do_nothing if transform is None else transform, entry
 
 

@@ -47,6 +47,8 @@ class TokenizerSettings:
     """Final number of symbols, including ``<blank>``, ``<unk>`` and ``<sos/eos>``."""
     save_path: Path
     """Folder of the trained tokenizer."""
+    hard_vocab_limit: bool = True
+    """Stop if the text cannot give ``vocab_size`` symbols; false takes as many as it gives."""
     character_coverage: float | None = None
     """Share of the text's characters that get a symbol; the rest becomes ``<unk>``."""
     user_defined_symbols: tuple[str, ...] | None = None
@@ -89,7 +91,7 @@ class TokenizerSettings:
         if not self.is_trained():
             return None
         count = len(self.token_list_path.read_text(encoding="utf-8").splitlines())
-        if count == self.vocab_size:
+        if count == self.vocab_size or (count < self.vocab_size and not self.hard_vocab_limit):
             return None
         return (
             f"{self.token_list_path} has {count} symbols, tokenizer.vocab_size = {self.vocab_size} "
@@ -103,5 +105,6 @@ class TokenizerSettings:
             "model_type": self.model_type,
             "character_coverage": self.character_coverage,
             "user_defined_symbols": self.user_defined_symbols,
+            "hard_vocab_limit": None if self.hard_vocab_limit else False,
         }
         return {name: value for name, value in options.items() if value is not None}

@@ -55,6 +55,8 @@ def train_sentencepiece(
     character_coverage: float = 1.0,
     model_type: str = "bpe",
     user_defined_symbols: Sequence[str] = (),
+    *,
+    hard_vocab_limit: bool = True,
 ) -> None:
     """Train a SentencePiece model and write it with its vocabulary and token list.
 
@@ -69,6 +71,7 @@ def train_sentencepiece(
         character_coverage: Share of the characters that get a piece.
         model_type: ``bpe``, ``unigram``, ``char`` or ``word``.
         user_defined_symbols: Strings that always stay in one piece.
+        hard_vocab_limit: Whether fewer than ``vocab_size`` symbols are an error.
 
     Raises:
         FileNotFoundError: If the text does not exist.
@@ -84,6 +87,7 @@ def train_sentencepiece(
         character_coverage=character_coverage,
         model_type=model_type,
         user_defined_symbols=list(user_defined_symbols),
+        hard_vocab_limit=hard_vocab_limit,
     )
     pieces = [(processor.id_to_piece(i), processor.get_score(i)) for i in range(len(processor))]
     units = [piece for piece, _ in pieces if piece not in _CONTROL_SYMBOLS]
@@ -169,7 +173,7 @@ def _train_model(text_path: Path, *, vocab_size: int, **options: Any) -> Any:
         except RuntimeError as error:
             raise _explain(str(error), text_path, vocab_size) from error
     processor = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
-    if len(processor) != vocab_size:
+    if options["hard_vocab_limit"] and len(processor) != vocab_size:
         raise _too_large(text_path, vocab_size, len(processor))
     return processor
 

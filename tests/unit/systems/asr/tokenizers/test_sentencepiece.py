@@ -225,3 +225,14 @@ def test_word_models_cannot_hold_symbols_that_lack_spaces_around(tmp_path, text)
     converter = TokenIDConverter(tmp_path / "w" / "tokens.txt")
     with pytest.raises(ConfigError, match="in one piece"):
         add_special_tokens(tokenizer, converter, torch.nn.Embedding(13, 2), ["<noise>"])
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram", "char", "word"])
+def test_with_a_soft_limit_a_small_text_gives_what_it_can(tmp_path, model_type):
+    text = tmp_path / "text.txt"
+    text.write_text("one two three\nfour five six\nseven eight nine\n")
+    train_sentencepiece(text, tmp_path, 5000, 1.0, model_type, hard_vocab_limit=False)
+    symbols = (tmp_path / "tokens.txt").read_text().splitlines()
+    assert 4 < len(symbols) < 200
+    with pytest.raises(ConfigError, match="gives at most"):
+        train_sentencepiece(text, tmp_path, 5000, 1.0, model_type)
