@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import StageError
+from espnet3.utils.smoke.folders import PREFIX
 from espnet3.utils.smoke.refinement import Refinement
 from espnet3.utils.stage_table import UPLOAD_STAGES
 
@@ -96,7 +97,7 @@ def log_end(config: Any, stages: Sequence[str]) -> None:
     """
     logger.info(
         "smoke: %d stages ran at toy size on a CPU, and their numbers mean nothing; all of it "
-        "is in %s*, which may be deleted",
+        "is in %s, which may be deleted",
         len(stages),
-        config.exp_dir,
+        Path(config.exp_dir).with_name(f"{PREFIX}*"),
     )
