@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import wave
 import zipfile
 
+import numpy as np
 import pytest
 
 from tests import wheel
@@ -52,3 +54,42 @@ def test_the_installed_doctor_finds_what_the_wheel_requires(commands, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert str(commands.parent) in done.stdout.splitlines()[0]
     assert "train_tokenizer  ok" in done.stdout and "sentencepiece" in done.stdout
+
+
+def write_corpus(folder):
+    """Write a few seconds of tones with a transcript each, and one list per split."""
+    rng = np.random.default_rng(0)
+    (folder / "lists").mkdir()
+    for split, size in {"train": 8, "valid": 2, "test": 2}.items():
+        rows = []
+        for index in range(size):
+            words = rng.choice(["low", "mid", "high"], 4)
+            pitches = [{"low": 200, "mid": 600, "high": 1800}[word] for word in words]
+            time = np.arange(4000) / 16000
+            speech = np.concatenate([np.sin(2 * np.pi * pitch * time) for pitch in pitches])
+            path = folder / "lists" / f"{split}{index}.wav"
+            with wave.open(str(path), "wb") as stream:
+                stream.setparams((1, 2, 16000, 0, "NONE", ""))
+                stream.writeframes((speech * 8000).astype("<i2").tobytes())
+            rows.append(f"{split}{index}\t{path.name}\t{' '.join(words)}\n")
+        (folder / "lists" / f"{split}.tsv").write_text("".join(rows))
+
+
+@pytest.mark.slow
+def test_a_recipe_for_own_data_trains_scores_and_packs(commands, tmp_path):
+    made = wheel.run_outside([commands / "espnet3", "new", "mine/asr"], tmp_path)
+    assert made.returncode == 0, made.stderr
+    recipe = tmp_path / "mine" / "asr"
+    write_corpus(recipe)
+    tiny = {
+        "tokenizer.vocab_size": 14,
+        "model.encoder.num_blocks": 1,
+        "model.encoder.output_size": 16,
+        "model.encoder.linear_units": 16,
+        "trainer.max_epochs": 1,
+    }
+    overrides = [word for key in tiny for word in ("--set", f"training.{key}={tiny[key]}")]
+    done = wheel.run_outside([commands / "python", "run.py", *CONFIGS, *overrides], recipe)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "| test     | WER " in (recipe / "exp/training/inference/metrics.md").read_text()
+    assert (recipe / "exp/training/model_pack/meta.yaml").is_file()
