@@ -17,12 +17,14 @@ from espnet3.errors import ConfigError, DataError
 from espnet3.utils.archive_utils import ArchiveError, extract_archive, safe_extract
 from espnet3.utils.fingerprint import fingerprint_file
 from espnet3.utils.lock_utils import file_lock
+from espnet3.utils.redaction import redact_text
 from espnet3.utils.types import PathLike, Seconds
 
 _logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 18
 _SCHEMES = ("https", "http", "file")
+_pause = time.sleep
 _INTERRUPTIONS = (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 
@@ -159,9 +161,10 @@ def _fetch(
         except _INTERRUPTIONS as error:
             refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
             if refused or attempt == retries:
-                raise DownloadError(f"{url} cannot be downloaded: {error}") from error
+                shown = redact_text(url)
+                raise DownloadError(f"{shown} cannot be downloaded: {error}") from error
             log.warning("interrupted: %s; going on in %d s", error, 2**attempt)
-            time.sleep(2**attempt)
+            _pause(2**attempt)
 
 
 def _fetch_once(url: str, part: Path, progress: DownloadProgress, timeout: Seconds) -> None:
@@ -229,8 +232,8 @@ def _verify(part: Path, url: str, sha256: str | None, size: int | None) -> None:
             part.unlink()
             _validator_path(part).unlink(missing_ok=True)
             raise DataError(
-                f"{url} is not the expected file: {what} {actual}, expected {expected}\n"
-                "  it was removed; try again, or check the configured checksum"
+                f"{redact_text(url)} is not the expected file: {what} {actual}, expected"
+                f" {expected}\n  it was removed; try again, or check the configured checksum"
             )
 
 

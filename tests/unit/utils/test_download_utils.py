@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
 import tarfile
 import threading
+import time
 import urllib.error
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -32,6 +34,7 @@ class Server(ThreadingHTTPServer):
     break_after: int | None = None
     ranges = True
     status = 200
+    delay = 0.0
     requests: list[str | None]
 
 
@@ -46,8 +49,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(server.status)
             return
         start = 0
+        time.sleep(server.delay)
         if wanted and server.ranges and self.headers.get("If-Range") == server.etag:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start and start >= len(server.content):
+            self.send_error(416)
+            return
         body = server.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("ETag", server.etag)
@@ -55,7 +62,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if server.break_after is not None:
             body, server.break_after = body[: server.break_after], None
-        self.wfile.write(body)
+        with contextlib.suppress(BrokenPipeError):  # a client that gave up
+            self.wfile.write(body)
 
     def log_message(self, *args):
         pass
@@ -63,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download_utils.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(download_utils, "_pause", lambda seconds: None)
     with Server(("127.0.0.1", 0), Handler) as running:
         running.requests = []
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
@@ -155,6 +163,50 @@ def test_a_server_error_is_tried_again(server, url, tmp_path):
     with pytest.raises(urllib.error.URLError, match="503"):
         download_url(url, tmp_path / "f", retries=2)
     assert len(server.requests) == 3
+
+
+def test_a_part_longer_than_the_file_is_fetched_anew(server, url, tmp_path):
+    (tmp_path / "f.part").write_bytes(CONTENT + b"x")
+    (tmp_path / "f.part.etag").write_text(server.etag)
+    download_url(url, tmp_path / "f", sha256=SHA256)
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_two_downloads_of_one_file_fetch_it_once(server, url, tmp_path):
+    server.delay = 0.2
+    threads = [
+        threading.Thread(target=download_url, args=(url, tmp_path / "f"), kwargs={"sha256": SHA256})
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.requests) == 1
+    assert (tmp_path / "f").read_bytes() == CONTENT
+
+
+def test_a_silent_server_is_given_up(server, url, tmp_path):
+    server.delay = 0.5
+    with pytest.raises(DownloadError, match="timed out"):
+        download_url(url, tmp_path / "f", timeout=0.05, retries=0)
+
+
+def test_a_password_in_the_address_is_not_shown(server, tmp_path):
+    server.status = 404
+    secret = f"http://me:hunter2@127.0.0.1:{server.server_port}/f"
+    with pytest.raises(DownloadError) as caught:
+        download_url(secret, tmp_path / "f", retries=0)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_given_logger_gets_the_lines(url, tmp_path, caplog):
+    logger = logging.getLogger("espnet3.test.given")
+    caplog.set_level(logging.INFO, logger.name)
+    download_url(url, tmp_path / "f", logger, 50)
+    assert {record.name for record in caplog.records} == {logger.name}
+    shares = [m for m in caplog.messages if m.endswith("%")]
+    assert len(shares) == 3
 
 
 def test_a_local_file_address_works(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ def _plan_report(system: MiniDigitsSystem) -> StagePlan:
     """Declare what the stage ``report`` reads and writes."""
     inference_dir = Path(system.metrics_config.inference_dir)
     return StagePlan(
-        inputs=(inference_dir / "metrics.md", Path(system.publication_config.pack_model.out_dir)),
+        inputs=(
+            inference_dir / "metrics_details.json",
+            Path(system.publication_config.pack_model.out_dir),
+        ),
         outputs=(Path(system.training_config.exp_dir, "report.txt"),),
     )
 
@@ -42,7 +46,8 @@ class MiniDigitsSystem(ASRSystem):
         example = test_set[0]
         text = "\n".join(
             [
-                (inference_dir / "metrics.md").read_text(encoding="utf-8"),
+                *_describe_scores(inference_dir),
+                "",
                 f"experiment  {exp_dir}",
                 f"hypotheses  {inference_dir}",
                 f"bundle      {bundle}",
@@ -57,6 +62,24 @@ class MiniDigitsSystem(ASRSystem):
         write_text(exp_dir / "report.txt", text)
         sys.stdout.write(f"\n{text}")
         return text
+
+
+def _describe_scores(inference_dir: Path) -> list[str]:
+    """Return a line per score; `measure` has shown the table."""
+    scores, details = (
+        json.loads((inference_dir / name).read_text(encoding="utf-8"))
+        for name in ("metrics.json", "metrics_details.json")
+    )
+    lines = []
+    for metric, by_test_set in scores.items():
+        for test_name, values in by_test_set.items():
+            counts = details["metrics"][metric][test_name]
+            for name, value in values.items():
+                lines.append(
+                    f"{name} {value} % on {test_name}: {counts['errors']} errors in"
+                    f" {counts['reference_length']} tokens of {counts['utterances']} utterances"
+                )
+    return lines
 
 
 def _transcribe(bundle: Path, speech: Any) -> str:
