@@ -37,13 +37,19 @@ def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[st
     }
     parts["data.length"] = str(num_samples)
     recipe_dir = Path(str(config.get("recipe_dir") or "."))
-    data_files = {*iter_files(config.get("dataset"), recipe_dir), *_manifests(config)}
-    parts |= {f"data.{path}": fingerprint_file(path) for path in data_files}
-    parts |= {f"model.{p}": fingerprint_file(p) for p in _model_files(config, recipe_dir)}
+    for kind, files in input_files(config).items():
+        parts |= {f"{kind}.{path}": fingerprint_file(path) for path in files}
     parts["code.espnet3"] = _tree_digest([Path(espnet3.__file__).parent])
     parts["code.recipe"] = _tree_digest([recipe_dir / "src", recipe_dir / "dataset"])
     parts |= {f"code.{p}": fingerprint_file(p) for p in _named_sources(config)}
     return dict(sorted(parts.items()))
+
+
+def input_files(config: Mapping[str, Any]) -> dict[str, list[Path]]:
+    """Return the existing files that the outputs depend on, under ``data`` and ``model``."""
+    recipe_dir = Path(str(config.get("recipe_dir") or "."))
+    data = {*iter_files(config.get("dataset"), recipe_dir), *_manifests(config)}
+    return {"data": sorted(data), "model": sorted(_model_files(config, recipe_dir))}
 
 
 def _without_resume(name: str, value: Any) -> Any:

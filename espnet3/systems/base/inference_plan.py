@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from espnet3.systems.base.inference import with_test_set
-from espnet3.systems.base.inference_fingerprint import fingerprint_parts
+from espnet3.systems.base.inference_fingerprint import fingerprint_parts, input_files
 from espnet3.systems.base.inference_state import FinishedRun
 from espnet3.systems.base.settings import InferenceSettings, MeasureSettings
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.stage_plan import StagePlan, State
-
-_FILE_PARTS = ("data.", "model.")
-_LENGTH = "data.length"
 
 
 def plan_infer(config: Any) -> StagePlan:
@@ -24,13 +21,9 @@ def plan_infer(config: Any) -> StagePlan:
     states: list[State] = []
     reasons, files = [], dict[Path, None]()
     for name in settings.test_names():
-        folder = settings.inference_dir / name
-        earlier = FinishedRun.load(folder)
         own_config = to_plain(with_test_set(config, name))
-        # The data set tells its length when it is built; until then it counts as unchanged.
-        parts = fingerprint_parts(own_config, num_samples=earlier.num_samples if earlier else 0)
-        files.update(dict.fromkeys(_files(parts)))
-        state, why = _compare(folder, earlier, parts, settings)
+        files.update((path, None) for paths in input_files(own_config).values() for path in paths)
+        state, why = _compare(settings.inference_dir / name, own_config, settings)
         states.append(state)
         reasons.append(f"{name}: {why}")
     return StagePlan(
@@ -43,23 +36,22 @@ def plan_infer(config: Any) -> StagePlan:
 
 
 def _compare(
-    folder: Path, earlier: FinishedRun | None, parts: dict[str, str], settings: InferenceSettings
+    folder: Path, config: Mapping[str, Any], settings: InferenceSettings
 ) -> tuple[State, str]:
+    earlier = FinishedRun.load(folder)
     if earlier is None:
         return "would run", "not decoded yet"
     if not settings.reuses_finished_run:
         return "would run", "runner.resume is false"
-    changes = earlier.find_changes(folder, parts)
+    # The data set tells its length when it is built; until then it counts as unchanged.
+    changes = earlier.find_changes(
+        folder, fingerprint_parts(config, num_samples=earlier.num_samples)
+    )
     if changes:
         return "would run", f"changed: {', '.join(changes)}"
-    if not any(name.startswith("data.") and name != _LENGTH for name in parts):
+    if not input_files(config)["data"]:
         return "unknown", "only the built data set can tell whether it has changed"
     return "up to date", f"same model, configuration and data ({earlier.num_samples} samples)"
-
-
-def _files(parts: Iterable[str]) -> list[Path]:
-    names = [name for name in parts if name.startswith(_FILE_PARTS) and name != _LENGTH]
-    return [Path(name.split(".", 1)[1]) for name in names]
 
 
 def plan_measure(config: Any) -> StagePlan:
