@@ -93,3 +93,26 @@ def test_a_recipe_for_own_data_trains_scores_and_packs(commands, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "| test     | WER " in (recipe / "exp/training/inference/metrics.md").read_text()
     assert (recipe / "exp/training/model_pack/meta.yaml").is_file()
+
+
+def test_main_runs_without_a_checkout_in_any_directory(commands, tmp_path):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/training.yaml").write_text(
+        "dataset: {train: [{data_src_args: {split: train}}]}\n"
+    )
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset/__init__.py").write_text("class Dataset:\n    pass\n")
+    code = (
+        "from argparse import Namespace\n"
+        "from pathlib import Path\n"
+        "from egs3.TEMPLATE.asr.run import main\n"
+        "from espnet3.systems.asr.system import ASRSystem\n"
+        'args = Namespace(stages=["create_dataset"], training_config=Path("conf/training.yaml"),\n'
+        "    inference_config=None, metrics_config=None, publication_config=None,\n"
+        "    demo_config=None, dry_run=False, write_requirements=False)\n"
+        'main(args=args, system_cls=ASRSystem, stages=["create_dataset"])\n'
+    )
+    done = wheel.run_outside([commands / "python", "-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data/create_dataset.log").is_file()
+    assert "WarmupLR" in (tmp_path / "data/create_dataset.log").read_text()
