@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import wave
 import zipfile
 
@@ -11,6 +12,7 @@ import pytest
 from tests import wheel
 from tests.conftest import REPO_ROOT
 
+SHIPPED = "mini_digits/asr"
 CONFIGS = [
     word
     for slot in ("training", "inference", "metrics", "publication")
@@ -65,8 +67,8 @@ def write_corpus(folder):
         for index in range(size):
             words = rng.choice(["low", "mid", "high"], 4)
             pitches = [{"low": 200, "mid": 600, "high": 1800}[word] for word in words]
-            time = np.arange(4000) / 16000
-            speech = np.concatenate([np.sin(2 * np.pi * pitch * time) for pitch in pitches])
+            seconds = np.arange(4000) / 16000
+            speech = np.concatenate([np.sin(2 * np.pi * pitch * seconds) for pitch in pitches])
             path = folder / "lists" / f"{split}{index}.wav"
             with wave.open(str(path), "wb") as stream:
                 stream.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -116,3 +118,16 @@ def test_main_runs_without_a_checkout_in_any_directory(commands, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "data/create_dataset.log").is_file()
     assert "WarmupLR" in (tmp_path / "data/create_dataset.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_copied_recipe_gives_a_toy_model_with_scores_in_two_minutes(commands, tmp_path):
+    made = wheel.run_outside([commands / "espnet3", "new", "d/asr", "--from", SHIPPED], tmp_path)
+    assert made.returncode == 0, made.stderr
+    recipe = tmp_path / "d" / "asr"
+    start = time.monotonic()
+    done = wheel.run_outside([commands / "python", "run.py", *CONFIGS, "--smoke"], recipe)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert time.monotonic() - start < 120
+    (scores,) = recipe.glob("exp/smoke*/**/metrics.md")
+    assert "| WER " in scores.read_text()
