@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import espnet3
-from espnet3.cli import check, doctor, new
+from espnet3.cli import bundle, check, doctor, new
 from espnet3.errors import Espnet3Error
 
-VERBS = (new, check, doctor)
+VERBS = (new, check, doctor, bundle)
 """Modules with ``add_parser(verbs)`` and ``run(args)``, whose import is cheap."""
 
 

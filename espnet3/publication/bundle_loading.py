@@ -17,6 +17,7 @@ from espnet3.components.inference.backend import build_model
 from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import BundleError, InferenceError, MissingConfigError
 from espnet3.publication import bundle, user_code
+from espnet3.publication.loaded_weights import check_loaded
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.untrusted_files import BundleInspector, tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
@@ -120,6 +121,8 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         bundled_fn = None if request.output_fn_path else config.get("output_fn")
         output_fn = load_output_fn(bundled_fn) if bundled_fn else None
         model = _build_described(config, request) if config else None
+    if model is not None and root is not None:
+        check_loaded(model, root, metadata)
     # What the caller names is the caller's own, so no policy applies to it.
     if model is None:
         policy = None

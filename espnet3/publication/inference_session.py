@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from espnet3.components.inference.records import as_names, load_output_fn, select_inputs
+from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import ConfigError, InferenceError
+from espnet3.publication.backend_call import BackendCall
 from espnet3.publication.bundle_loading import (
     ArtifactRequest,
     InputKey,
@@ -23,14 +23,19 @@ from espnet3.publication.bundle_loading import (
     load_from_config,
 )
 from espnet3.publication.downloads import ZOO_DOWNLOADER, fetch_artifacts
+from espnet3.publication.golden import verify_samples
 from espnet3.publication.hub import is_hub_tag, is_pinned
-from espnet3.utils.import_utils import TargetPolicy, use_target_policy
+from espnet3.utils.import_utils import TargetPolicy
 
 logger = logging.getLogger(__name__)
 
 
 class InferenceSession:
-    """A model back end, called with plain values.
+    """A model back end, called with plain values, from any number of threads.
+
+    A back end that declares the ``sample_rate`` of its audio inputs (``speech``, ``audio`` …) also
+    gets files, their content as bytes, and ``(rate, samples)`` as samples at that rate. One that
+    does not declare ``thread_safe = True`` is called by one thread at a time.
 
     Args:
         model: Instantiated back end; any callable.
@@ -81,6 +86,7 @@ class InferenceSession:
         self.bundle_metadata = dict(bundle_metadata or {})
         self.artifacts = dict(artifacts or {})
         self._policy: TargetPolicy | None = None
+        self._lock = threading.RLock()
 
     @property
     def primary_input_key(self) -> str:
@@ -107,6 +113,8 @@ class InferenceSession:
 
         Args:
             sample: Mapping with the input key or keys, or the bare value of a single input.
+                Audio may be an array or tensor, and for models with a known rate also a path,
+                bytes of a file, or ``(rate, samples)``.
             idx: Identifier handed to the output function.
 
         Returns:
@@ -116,8 +124,7 @@ class InferenceSession:
             InputKeyError: If an input is absent; a ``KeyError``.
             InferenceError: If a bare value is given to a model of several inputs.
         """
-        data = self._as_mapping(sample)
-        return self._finish(data, self._call_model(self._select(data)), idx)
+        return self._call.one(self._as_mapping(sample), idx)
 
     def forward_batch(
         self,
@@ -149,58 +156,26 @@ class InferenceSession:
             )
         if not samples:
             return []
+        batch = self.prefer_model_batch if use_model_batch is None else use_model_batch
+        retry = fallback_to_single_on_error
+        if retry is None:
+            retry = self.fallback_to_single_on_batch_error
         data = [self._as_mapping(sample) for sample in samples]
-        inputs = [self._select(item) for item in data]
-        batched = self.prefer_model_batch if use_model_batch is None else use_model_batch
-        if batched:
-            try:
-                return self._forward_at_once(data, inputs, chosen)
-            except Exception as error:
-                fallback = fallback_to_single_on_error
-                if fallback is None:
-                    fallback = self.fallback_to_single_on_batch_error
-                if not fallback:
-                    raise InferenceError(f"the batched call failed: {error}") from error
-                logger.warning("the batched call failed, going on one by one: %s", error)
-        return [
-            self._finish(item, self._call_model(arguments), idx)
-            for item, arguments, idx in zip(data, inputs, chosen, strict=True)
-        ]
+        return self._call.many(data, chosen, batch=batch, retry=retry)
 
-    def _forward_at_once(
-        self, data: list[Mapping[str, Any]], inputs: list[dict[str, Any]], indices: list[Any]
-    ) -> list[Any]:
-        arguments = {key: [item[key] for item in inputs] for key in inputs[0]}
-        output = self._finish(data, self._call_model(arguments), indices)
-        if not isinstance(output, list | tuple) and len(data) == 1:
-            return [output]
-        count = len(output) if isinstance(output, list | tuple) else 1
-        if count != len(data):
-            raise InferenceError(f"wrong number of outputs: expected {len(data)}, got {count}")
-        return list(output)
+    @property
+    def _call(self) -> BackendCall:
+        # The public attributes may be replaced at any time.
+        return BackendCall(
+            model=self.model,
+            input_key=self.input_key,
+            output_fn=self.output_fn,
+            policy=self._policy,
+            lock=self._lock,
+        )
 
     def _as_mapping(self, sample: Any) -> Mapping[str, Any]:
         return sample if isinstance(sample, Mapping) else {self.primary_input_key: sample}
-
-    def _select(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return select_inputs(data, as_names(self.input_key))
-
-    def _call_model(self, arguments: Mapping[str, Any]) -> Any:
-        # A back end that never imported torch needs no inference mode.
-        torch = sys.modules.get("torch")
-        mode = torch.inference_mode() if torch is not None else contextlib.nullcontext()
-        with self._guarded(), mode:
-            return self.model(**arguments)
-
-    def _guarded(self) -> contextlib.AbstractContextManager[None]:
-        # A back end may import or build something only now: the rules of loading still hold.
-        return contextlib.nullcontext() if self._policy is None else use_target_policy(self._policy)
-
-    def _finish(self, data: Any, model_output: Any, idx: Any) -> Any:
-        if self.output_fn is None:
-            return model_output
-        with self._guarded():
-            return self.output_fn(data=data, model_output=model_output, idx=idx)
 
     @classmethod
     def from_config(
@@ -307,6 +282,7 @@ class InferenceSession:
         user_code_paths: Sequence[str] | None = None,
         prefer_model_batch: bool = False,
         fallback_to_single_on_batch_error: bool = True,
+        verify: bool = False,
         **backend_kwargs: Any,
     ) -> InferenceSession:
         """Fetch a packed model and build a session from it.
@@ -324,10 +300,13 @@ class InferenceSession:
             user_code_paths: See :meth:`from_artifacts`.
             prefer_model_batch: See the class.
             fallback_to_single_on_batch_error: See the class.
+            verify: Run the golden samples of the bundle and compare the results with the recorded
+                ones.
             **backend_kwargs: Override or extend the arguments of the model.
 
         Raises:
             InferenceError: If ``backend_class`` alone should do it and has no ``from_pretrained``.
+            BundleError: If ``verify`` is set, and there are no golden samples or a result differs.
             Exception: What the downloader or the back end raises, unchanged, and what
                 :meth:`from_artifacts` raises.
 
@@ -340,6 +319,8 @@ class InferenceSession:
             "fallback_to_single_on_batch_error": fallback_to_single_on_batch_error,
         }
         if backend_class is not None and enable_user_code is False:
+            if verify:
+                raise ConfigError("needs a bundle, which backend_class does not load", key="verify")
             return cls(
                 build_pretrained(backend_class, model_tag, backend_kwargs),
                 input_key=input_key or "speech",
@@ -354,7 +335,7 @@ class InferenceSession:
                 model_tag,
                 model_tag.partition("@")[0],
             )
-        return cls.from_artifacts(
+        session = cls.from_artifacts(
             fetch_artifacts(model_tag, downloader_class),
             backend_class=backend_class,
             input_key=input_key,
@@ -365,6 +346,10 @@ class InferenceSession:
             **batching,
             **backend_kwargs,
         )
+        if verify:
+            count = verify_samples(session, session.bundle_root or Path())
+            logger.info("%s: %d golden samples give what was recorded", model_tag, count)
+        return session
 
     @classmethod
     def _from_parts(

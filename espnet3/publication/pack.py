@@ -17,6 +17,7 @@ from espnet3.publication.pack_checks import check_model_files, check_text
 from espnet3.publication.pack_inputs import PackableSystem, read_inputs
 from espnet3.publication.pack_plan import USER_CODE, PackPlan, plan_pack
 from espnet3.publication.packed_card import render_card
+from espnet3.publication.packed_golden import add_golden_samples
 from espnet3.publication.packed_weights import PackedWeight, export_weights
 from espnet3.publication.path_rewrite import Relocator
 from espnet3.publication.yaml_links import reachable_yaml
@@ -78,9 +79,11 @@ def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
     meta = _describe(plan, root, weights)
     _prune_yaml(plan, root, meta)
     _copy_scores(plan, root)
+    check_model_files(root)
+    bundle.write_meta(root, meta)
+    meta = add_golden_samples(plan, root, meta)
     bundle.write_meta(root, meta)
     write_text(root / "README.md", render_card(plan, relocator, facts, meta))
-    check_model_files(root)
     check_text(root, plan.inputs.recipe_root, plan.inputs.settings.secret_scan)
     bundle.read_artifacts(root, bundle.read_meta(root))
     bundle.write_manifest(root)

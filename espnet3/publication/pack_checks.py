@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Literal
 
 from espnet3.errors import BundleError
 from espnet3.publication import scrub
@@ -42,7 +43,9 @@ def find_leaks(root: Path, host_paths: scrub.HostPaths | None) -> list[str]:
     ]
 
 
-def check_text(root: Path, recipe_root: Path | None, mode: str, verb: str = "pack") -> None:
+def check_text(
+    root: Path, recipe_root: Path | None, mode: str | Literal[False], verb: str = "pack"
+) -> None:
     """Refuse to publish secrets and paths of this machine.
 
     Args:
@@ -54,7 +57,7 @@ def check_text(root: Path, recipe_root: Path | None, mode: str, verb: str = "pac
     Raises:
         BundleError: If something was found and ``mode`` is ``error``.
     """
-    if mode == "off":
+    if mode in ("off", False):
         return
     found = find_leaks(root, scrub.HostPaths(recipe_root, Path.cwd()))
     if not found:

@@ -28,6 +28,8 @@ TEXT_SUFFIXES = frozenset(
         ".yml",
     }
 )
+HOST_PATH = "path of this machine"
+"""Kind of a finding that is no secret."""
 MAX_TEXT_BYTES = 8 * 2**20
 
 _SECRET_KEY = re.compile(
@@ -118,7 +120,7 @@ def scan_text(text: str, host_paths: HostPaths | None = None) -> Iterator[Findin
             if pattern.search(line):
                 yield Finding(line=number, kind=kind)
         if host_paths is not None and host_paths.search(line):
-            yield Finding(line=number, kind="path of this machine")
+            yield Finding(line=number, kind=HOST_PATH)
 
 
 def read_small_text(path: Path) -> str | None:

@@ -56,10 +56,18 @@ class PackSettings:
     """Only ``task`` has an effect under strategy ``espnet3``."""
     allow_overwrite: bool = True
     """``false`` refuses to replace a bundle that is already there."""
-    secret_scan: Literal["error", "warn", "off"] = "error"  # noqa: S105 - no password
-    """What to do when a copied text file holds a secret or a path of this machine."""
+    secret_scan: Literal["error", "warn", "off", False] = "error"  # noqa: S105 - no password
+    """What to do when a copied text file holds a secret or a path of this machine; an unquoted
+    ``off`` in YAML is ``false``."""
+    golden_samples: bool | tuple[Path, ...] = True
+    """Record what the packed model makes of one made-up input, or of a list of audio files."""
+    smoke_test: bool = False
+    """Refuse to pack a model that a clean interpreter cannot load, or that gives another result
+    in a second one."""
 
     def __post_init__(self) -> None:
+        if self.smoke_test and not self.golden_samples:
+            raise ConfigError("needs golden_samples", key="smoke_test", value=True)
         for section, entries in (("files", self.files), ("yaml_files", self.yaml_files)):
             for name in entries or {}:
                 if not _ARTIFACT_NAME.fullmatch(name):
@@ -68,6 +76,11 @@ class PackSettings:
                         key=section,
                         value=name,
                     )
+
+    @property
+    def golden_files(self) -> tuple[Path, ...]:
+        """Audio files to record; empty for a made-up input."""
+        return () if isinstance(self.golden_samples, bool) else self.golden_samples
 
     @property
     def include_paths(self) -> tuple[Path, ...]:

@@ -144,7 +144,7 @@ class BundleInspector:
             raise self._refusal(text, key, file, "is a link that leaves the bundle")
         if path.suffix in _YAML_SUFFIXES:
             self.check_config(path)
-        elif path.suffix in _PICKLE_SUFFIXES or _holds_objects(path):
+        elif path.suffix in _PICKLE_SUFFIXES or holds_objects(path):
             raise UnsafeCheckpointError(
                 f"{file}: {key} = {text!r} can only be read by unpickling, which may run any code\n"
                 "  ask its author for tensors or plain arrays, or pass trust_user_code=True"
@@ -196,7 +196,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _holds_objects(path: Path) -> bool:
+def holds_objects(path: Path) -> bool:
     """Tell whether a NumPy file holds pickled objects, from its headers alone."""
     import numpy as np
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -46,7 +46,7 @@ class UploadPlan:
     files: tuple[tuple[str, int], ...]
     """What is sent: path in the repository and size in bytes."""
     recipe_root: Path | None
-    secret_scan: str
+    secret_scan: str | Literal[False]
     message: str
     description: str
 

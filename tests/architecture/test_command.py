@@ -11,7 +11,8 @@ from espnet3.utils.import_utils import import_object
 from tests.architecture.test_import_sets import _third_party
 from tests.conftest import REPO_ROOT
 
-VERB_NAMES = {"new", "check", "doctor"}
+VERB_NAMES = {"new", "check", "doctor", "bundle"}
+WAYS = {"bundle": ["scan", "."]}
 
 
 def test_the_console_script_is_the_main_function() -> None:
@@ -25,7 +26,7 @@ def test_there_are_exactly_the_documented_verbs() -> None:
     assert {verb.__name__.rpartition(".")[2] for verb in VERBS} == VERB_NAMES
     page = (REPO_ROOT / "docs/guides/command.md").read_text()
     for name in VERB_NAMES:
-        assert build_parser().parse_args([name]).run
+        assert build_parser().parse_args([name, *WAYS.get(name, [])]).run
         assert f"## `espnet3 {name}`" in page
 
 

@@ -28,7 +28,9 @@ def find_bundle_assets(training_config: Mapping[str, Any] | DictConfig) -> list[
 
 
 def _has_statistics(folder: Path) -> bool:
-    return all(any(folder.glob(pattern)) for pattern in ("*.npz", "*shape*"))
+    # Without sums, what `collect_stats` leaves is lengths by utterance id: nobody else's business.
+    is_own = (folder / "stats_keys").is_file()
+    return is_own or all(any(folder.glob(pattern)) for pattern in ("*.npz", "*shape*"))
 
 
 def _read_path(config: Mapping[str, Any] | DictConfig, key: str) -> Path | None:

@@ -62,6 +62,9 @@ class SpeechRecognizer:
         WeightsError: If the weights do not fit the model.
     """
 
+    thread_safe = True
+    """Nothing is changed by a call, so sessions need not wait for each other."""
+
     def __init__(
         self,
         train_config: PathLike | Mapping[str, Any],
@@ -99,6 +102,12 @@ class SpeechRecognizer:
             decode,
             len(self.token_list),
         )
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Samples per second that the front end expects; ``None`` when it does not say."""
+        rate: int | None = getattr(getattr(self.model, "frontend", None), "fs", None)
+        return rate
 
     def __call__(self, speech: Waveform | Sequence[Waveform]) -> Any:
         """Transcribe one waveform, or a list of them as :meth:`batch` does.

@@ -139,5 +139,7 @@ def recipe(tmp_path) -> Recipe:
         "out_dir": str(made.out_dir),
         "decode_dir": str(exp / "inference"),
         "exclude": ["**/*.log"],
+        # Each takes an interpreter of its own; test_golden.py turns them on.
+        "golden_samples": False,
     }
     return made

@@ -65,7 +65,7 @@ def digits(tmp_path, monkeypatch) -> Recipe:
             "_target_": "espnet3.systems.base.inference_provider.InferenceProvider",
         },
     }
-    recipe.pack_model = {"out_dir": "./exp/debug/model_pack"}
+    recipe.pack_model = {"out_dir": "./exp/debug/model_pack", "golden_samples": False}
     return recipe
 
 

@@ -40,6 +40,13 @@ def test_other_statistics_are_taken_whole(trained, tmp_path):
     assert tmp_path / "stats" in find_bundle_assets(trained)
 
 
+def test_lengths_by_utterance_id_stay_out_when_there_are_no_sums(trained, tmp_path):
+    for split in ("train", "valid"):
+        (tmp_path / "stats" / split / "feats_stats.npz").unlink()
+        (tmp_path / "stats" / split / "stats_keys").touch()
+    assert not [path for path in find_bundle_assets(trained) if "stats" in path.parts]
+
+
 def test_what_is_not_there_is_not_taken(tmp_path):
     config = {"data_dir": str(tmp_path / "no"), "stats_dir": str(tmp_path / "none")}
     assert find_bundle_assets(config) == []

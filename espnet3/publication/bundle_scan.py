@@ -1,0 +1,162 @@
+"""Look through a bundle for what should not be published, or not be trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from espnet3.errors import BundleError, ConfigError, UntrustedCodeError, WeightsError
+from espnet3.publication import bundle, scrub, user_code
+from espnet3.publication.bundle_loading import STOCK_PROVIDER
+from espnet3.publication.limited_yaml import read_yaml
+from espnet3.publication.security import bundle_policy
+from espnet3.publication.untrusted_files import BundleInspector, holds_objects
+from espnet3.publication.yaml_links import iter_strings
+from espnet3.utils.import_utils import import_object, use_target_policy
+from espnet3.utils.weights_utils import read_checkpoint
+
+Kind = Literal["secret", "path", "pickle", "link", "manifest", "config", "trust"]
+
+_HOME_FOLDER = re.compile(r"(?<![\w./-])(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[\w.-]+")
+_PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
+_CHECKPOINTS = frozenset({".ckpt", ".pth", ".pt", ".bin"})
+_ARRAYS = frozenset({".npy", ".npz"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanFinding:
+    """One thing that somebody who publishes or loads a bundle should know."""
+
+    kind: Kind
+    place: str
+    note: str
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether it should be mended; a bundle that says openly what code it has is fine."""
+        return self.kind != "trust"
+
+    def __str__(self) -> str:
+        return f"{self.kind:9} {self.place}: {self.note}"
+
+
+def scan_bundle(root: Path) -> list[ScanFinding]:
+    """Look at every file of a bundle; nothing of it is imported or unpickled.
+
+    Args:
+        root: Folder of the bundle.
+
+    Raises:
+        BundleError: If there is no bundle.
+    """
+    if not root.is_dir() or not (
+        bundle.is_bundle(root) or (root / bundle.INFERENCE_CONFIG).exists()
+    ):
+        raise BundleError(
+            f"{root} is not a bundle: it has neither {bundle.META_FILE} nor "
+            f"{bundle.INFERENCE_CONFIG}"
+        )
+    found: list[ScanFinding] = []
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_symlink() and not bundle.is_member(path, root):
+            found.append(ScanFinding(kind="link", place=name, note="leads out of the bundle"))
+        elif path.is_file():
+            found += _scan_text(path, name)
+            found += _scan_objects(path, name)
+    return [*found, *_scan_manifest(root), *_scan_config(root)]
+
+
+def _scan_text(path: Path, name: str) -> Iterator[ScanFinding]:
+    text = scrub.read_small_text(path)
+    if text is None:
+        return
+    host_paths = scrub.HostPaths(None, Path.cwd())
+    for finding in scrub.scan_text(text, host_paths):
+        kind: Kind = "path" if finding.kind == scrub.HOST_PATH else "secret"
+        yield ScanFinding(kind=kind, place=f"{name}:{finding.line}", note=finding.kind)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _HOME_FOLDER.search(line) and not host_paths.search(line):
+            yield ScanFinding(kind="path", place=f"{name}:{number}", note="somebody's home folder")
+
+
+def _scan_objects(path: Path, name: str) -> Iterator[ScanFinding]:
+    if path.suffix in _PICKLES:
+        yield ScanFinding(kind="pickle", place=name, note="can only be read by running code")
+    elif path.suffix in _ARRAYS and holds_objects(path):
+        yield ScanFinding(kind="pickle", place=name, note="holds Python objects, not only arrays")
+    elif path.suffix in _CHECKPOINTS:
+        try:
+            read_checkpoint(path)
+        except UntrustedCodeError as error:
+            yield ScanFinding(kind="pickle", place=name, note=_first_line(error))
+        except WeightsError:
+            yield ScanFinding(
+                kind="pickle", place=name, note="is named like weights and holds none"
+            )
+
+
+def _scan_manifest(root: Path) -> Iterator[ScanFinding]:
+    try:
+        entries = bundle.read_manifest(root)
+        bundle.verify_manifest(root)
+    except BundleError as error:
+        yield ScanFinding(kind="manifest", place=bundle.MANIFEST_FILE, note=_first_line(error))
+        return
+    if not entries:
+        note = "absent, so damage is not noticed"
+        yield ScanFinding(kind="manifest", place=bundle.MANIFEST_FILE, note=note)
+        return
+    listed = {bundle.MANIFEST_FILE, *(name for name, _, _ in entries)}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and name not in listed:
+            yield ScanFinding(kind="manifest", place=name, note="was put there after packing")
+
+
+def _scan_config(root: Path) -> Iterator[ScanFinding]:
+    path = root / bundle.INFERENCE_CONFIG
+    if not path.exists():
+        return
+    try:
+        BundleInspector(root).check_config(path)
+        content = read_yaml(path)
+        meta = bundle.read_meta(root)
+        roots = user_code.choose_import_roots(None, meta.get("user_code_paths"))
+    except (BundleError, ConfigError, UntrustedCodeError, OSError) as error:
+        yield ScanFinding(kind="config", place=bundle.INFERENCE_CONFIG, note=_first_line(error))
+        return
+    if not isinstance(content, Mapping):
+        return
+    used = {key: content.get(key) for key in ("model", "output_fn", "provider")}
+    references = dict(user_code.find_linked_references(used, root, roots))
+    for key, target in references.items():
+        yield ScanFinding(kind="trust", place=key, note=f"runs code of the bundle: {target}")
+    with use_target_policy(bundle_policy(root, roots)):
+        for key, target in _targets(used):
+            if key not in references:
+                yield from _judge_target(key, target)
+
+
+def _targets(used: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, text in iter_strings(used):
+        is_target = key.rpartition(".")[2] in ("_target_", "output_fn")
+        if is_target and "${" not in text and text != STOCK_PROVIDER:
+            yield key, text
+
+
+def _judge_target(key: str, target: str) -> Iterator[ScanFinding]:
+    try:
+        import_object(target, key=key)
+    except UntrustedCodeError:
+        note = f"{target} is not on the list of what a bundle may name"
+        yield ScanFinding(kind="trust", place=key, note=note)
+    except (ConfigError, ImportError) as error:
+        yield ScanFinding(kind="config", place=key, note=_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

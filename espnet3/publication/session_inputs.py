@@ -1,0 +1,104 @@
+"""What a session accepts as audio: files, their content, samples at any rate."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from espnet3.errors import DataError
+from espnet3.utils.types import Hz
+
+_AUDIO_NAMES = frozenset({"audio", "speech", "wav", "waveform"})
+_INT_ZERO_AND_SCALE = {
+    "uint8": (128.0, 2.0**7),
+    "int8": (0.0, 2.0**7),
+    "int16": (0.0, 2.0**15),
+    "int32": (0.0, 2.0**31),
+}
+
+
+def read_rate(model: Any) -> Hz | None:
+    """Return the sample rate that a back end declares as ``sample_rate``, if it does."""
+    rate = getattr(model, "sample_rate", None)
+    return int(rate) if isinstance(rate, numbers.Integral) and int(rate) > 0 else None
+
+
+def is_audio_key(name: str) -> bool:
+    """Tell whether an input of this name holds audio.
+
+    Example:
+        >>> is_audio_key("speech"), is_audio_key("enroll_speech"), is_audio_key("text")
+        (True, True, False)
+    """
+    return name.rpartition("_")[2] in _AUDIO_NAMES
+
+
+def adapt_inputs(inputs: Mapping[str, Any], rate: Hz | None) -> dict[str, Any]:
+    """Turn the audio among the inputs of a sample into samples at the rate of the model.
+
+    Args:
+        inputs: Input name → value.
+        rate: What the model declares; without it, values are passed on as they are.
+
+    Raises:
+        DataError: If a value is no audio.
+        FileNotFoundError: If a path leads nowhere.
+    """
+    if rate is None:
+        return dict(inputs)
+    return {
+        name: to_samples(value, rate) if is_audio_key(name) else value
+        for name, value in inputs.items()
+    }
+
+
+def to_samples(value: Any, rate: Hz) -> Any:
+    """Return audio as mono float32 samples; arrays and tensors are taken to have the right rate.
+
+    Args:
+        value: Path of an audio file, content of one, ``(rate, samples)`` with samples of shape
+            ``(S,)`` or ``(S, channels)``, or samples.
+        rate: Samples per second of the result.
+    """
+    from espnet3.components.data import audio
+
+    if isinstance(value, bytearray | memoryview):
+        value = bytes(value)
+    if isinstance(value, str | os.PathLike | bytes):
+        samples, found = audio.load(value)
+        return _resample(_to_mono(samples), found, rate)
+    if isinstance(value, tuple):
+        if len(value) != 2 or not isinstance(value[0], numbers.Integral) or int(value[0]) <= 0:
+            raise DataError("a tuple of audio is (rate, samples), the rate being a whole number")
+        return _resample(_to_mono(_to_float(value[1])), int(value[0]), rate)
+    return value
+
+
+def _to_float(samples: Any) -> Any:
+    import numpy as np
+
+    if hasattr(samples, "detach"):
+        samples = samples.detach().cpu().numpy()
+    array = np.asarray(samples)
+    if array.dtype.name in _INT_ZERO_AND_SCALE:
+        zero, scale = _INT_ZERO_AND_SCALE[array.dtype.name]
+        return ((array.astype(np.float32) - np.float32(zero)) / np.float32(scale)).astype("float32")
+    if array.dtype.kind != "f":
+        raise DataError(f"samples of type {array.dtype} are no audio; give float or integer PCM")
+    return array.astype(np.float32)
+
+
+def _to_mono(samples: Any) -> Any:
+    if samples.ndim > 2:
+        raise DataError(f"samples of shape {samples.shape} are neither (S,) nor (S, channels)")
+    return samples if samples.ndim == 1 else samples.mean(axis=1)
+
+
+def _resample(samples: Any, rate: Hz, target: Hz) -> Any:
+    if rate == target or not len(samples):
+        return samples
+    import soxr
+
+    return soxr.resample(samples, rate, target)

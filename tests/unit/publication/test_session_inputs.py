@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet3.errors import DataError
+from espnet3.publication import InferenceSession
+from espnet3.publication.session_inputs import to_samples
+
+RATE = 8000
+
+
+class Rated:
+    """Declares the rate of its input, as our recogniser does."""
+
+    sample_rate = RATE
+
+    def __call__(self, speech):
+        return speech
+
+
+def tone(rate, seconds=0.5):
+    return np.sin(2 * np.pi * 200 * np.arange(int(rate * seconds)) / rate).astype(np.float32)
+
+
+@pytest.fixture
+def wav(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([tone(16000), tone(16000)], axis=1), 16000, subtype="FLOAT")
+    return path
+
+
+def test_every_form_of_the_same_audio_gives_the_same_samples(wav):
+    session = InferenceSession(Rated())
+    stereo = np.stack([tone(16000), tone(16000)], axis=1)
+    pcm = np.round(tone(16000) * 32767).astype(np.int16)
+    expected = tone(RATE)
+    forms = [wav, str(wav), wav.read_bytes(), bytearray(wav.read_bytes()), (16000, stereo),
+             (16000, pcm), (np.int64(16000), torch.from_numpy(tone(16000))),
+             (RATE, tone(RATE).astype(np.float64))]  # fmt: skip
+    for form in forms:
+        samples = session(form)
+        assert samples.dtype == np.float32
+        assert samples.shape == expected.shape
+        # The ends differ, because a resampler sees silence there.
+        np.testing.assert_allclose(samples[100:-100], expected[100:-100], atol=2e-3)
+
+
+def test_samples_are_passed_on_as_they_are():
+    session = InferenceSession(Rated())
+    for value in (tone(RATE), torch.zeros(3), np.zeros(2, dtype=np.int16)):
+        assert session(value) is value
+
+
+def test_a_batch_may_mix_forms(wav):
+    session = InferenceSession(Rated(), prefer_model_batch=True)
+    first, second = session.forward_batch([wav, {"speech": (16000, tone(16000))}])
+    assert first.shape == second.shape == (RATE // 2,)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low"), [("uint8", 0), ("int8", -128), ("int16", -32768), ("int32", -(2**31))]
+)
+def test_integers_are_scaled_by_their_type(dtype, low):
+    assert to_samples((RATE, np.array([low], dtype=dtype)), RATE)[0] == -1.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(RATE,), (RATE, 2, 3), (0, [1.0]), (8000.5, [1.0]), (RATE, np.array(["a"])),
+     (RATE, np.zeros((1, 1, 1))), b"no audio"],
+)  # fmt: skip
+def test_what_is_no_audio_is_refused(value):
+    with pytest.raises(DataError):
+        InferenceSession(Rated())(value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
+        InferenceSession(Rated())(tmp_path / "gone.wav")
+
+
+def test_other_inputs_and_models_without_a_rate_are_left_alone(wav):
+    class Both(Rated):
+        def __call__(self, speech, text):
+            return text, len(speech)
+
+    session = InferenceSession(Both(), input_key=["speech", "text"])
+    assert session({"speech": str(wav), "text": "a.wav"}) == ("a.wav", RATE // 2)
+    assert InferenceSession(lambda speech: speech)("a.wav") == "a.wav"
+
+
+@pytest.mark.parametrize("declares", [False, True])
+def test_back_ends_are_called_one_at_a_time_unless_they_allow_more(declares):
+    together = threading.Barrier(2)
+
+    class Model:
+        thread_safe = declares
+        most = running = 0
+
+        def __call__(self, speech):
+            Model.running += 1
+            Model.most = max(Model.most, Model.running)
+            if declares:
+                together.wait(30)
+            Model.running -= 1
+            return speech
+
+    session = InferenceSession(Model())
+    results = {}
+    threads = [
+        threading.Thread(target=lambda n=n: results.__setitem__(n, session(n))) for n in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {0: 0, 1: 1}
+    assert Model.most == (2 if declares else 1)
