@@ -8,13 +8,13 @@ DIGITS := egs3/mini_digits/asr
 CONFIGS := --training_config conf/training.yaml --inference_config conf/inference.yaml \
 	--metrics_config conf/metrics.yaml --publication_config conf/publication.yaml
 
-.PHONY: help setup quickstart test check lint type docs bench clean
+.PHONY: help setup quickstart test check lint type docs mistakes bench clean
 
 help:
 	@echo "make quickstart  train, score and pack a speech recogniser (a few minutes, no download of data)"
 	@echo "make test        run the test suite"
 	@echo "make check       lint, types, import contracts, spelling, documentation"
-	@echo "make setup lint type docs bench clean   the parts"
+	@echo "make setup lint type docs mistakes bench clean   the parts"
 
 setup: $(VENV)/.dev
 
@@ -54,6 +54,9 @@ type: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(RUN) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+mistakes: $(VENV)/.dev
+	ESPNET3_WRITE_MISTAKES=1 $(RUN) -m pytest -q tests/acceptance/test_mistakes.py
 
 bench: $(VENV)/.dev
 	@for script in benchmarks/b*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done

@@ -15,13 +15,20 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet3.components.inference.backend import build_model
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import BundleError, InferenceError, MissingConfigError
+from espnet3.errors import (
+    BundleError,
+    ConfigError,
+    InferenceError,
+    MissingConfigError,
+    did_you_mean,
+)
 from espnet3.publication import bundle, user_code
 from espnet3.publication.loaded_weights import check_loaded
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.untrusted_files import BundleInspector, tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
 from espnet3.utils.import_utils import TargetPolicy, import_object, use_target_policy
+from espnet3.utils.source_signatures import find_signature
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +38,17 @@ STOCK_PROVIDER = "espnet3.systems.base.inference_provider.InferenceProvider"
 _USED_KEYS = (
     "model", "input_key", "output_fn", "provider", "device", "device_index", "local_rank",
 )  # fmt: skip
+
+
+_SESSION_ARGUMENTS = (
+    *("backend_class", "downloader_class", "input_key", "output_fn_path", "enable_user_code"),
+    *("trust_user_code", "user_code_paths", "prefer_model_batch"),
+    "fallback_to_single_on_batch_error",
+)
+
+
+class UnexpectedKeywordError(ConfigError, TypeError):
+    """A keyword argument that neither the session nor its model takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +245,24 @@ def _build_described(config: Mapping[str, Any], request: ArtifactRequest) -> Any
     model = config.get("model")
     if request.backend_class is not None or not isinstance(model, Mapping):
         return None
+    _check_keywords(model.get("_target_"), request.backend_kwargs)
     return _build({**config, "model": {**model, **request.backend_kwargs}})
+
+
+def _check_keywords(target: Any, keywords: Mapping[str, Any]) -> None:
+    """Name a misspelt argument of a session, which the model would not know either."""
+    signature = find_signature(target) if isinstance(target, str) and keywords else None
+    if signature is None or signature.takes_any:
+        return
+    for name in keywords:
+        if name not in signature.parameters:
+            known = [*signature.parameters, *_SESSION_ARGUMENTS]
+            takes = "the model takes: " + ", ".join(signature.parameters)
+            raise UnexpectedKeywordError(
+                f"got an unexpected keyword argument {name!r}, which neither InferenceSession nor"
+                f" {target} takes",
+                hint=did_you_mean(name, known) or takes,
+            )
 
 
 def _build(config: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ under ``override <key>`` replaces what it would be merged into.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from espnet3.errors import ConfigError, MissingFileError
 from espnet3.utils.config_merge import Layer, Replacement, merge
 from espnet3.utils.resolvers import bind_self_name, make_paths_absolute, quote_empty_defaults
 from espnet3.utils.types import PathLike
-from espnet3.utils.yaml_source import read_yaml
+from espnet3.utils.yaml_source import SourcePosition, read_yaml
 
 _OVERRIDE = re.compile(r"override (?P<name>\S.*)")
 
@@ -61,16 +61,28 @@ def _compose(path: Path, self_name: str | None, chain: tuple[Path, ...]) -> Laye
     content = make_paths_absolute(quote_empty_defaults(content), folder)
     content = bind_self_name(content, self_name or path.stem)
     positions = {_plain_path(key): position for key, position in document.positions.items()}
-    own = Layer(_mark_overrides(content, "", path), positions)
-    result = Layer()
-    for include in _includes(entries, path, folder):
-        if include is None:
+    try:
+        own = Layer(_mark_overrides(content, "", path), positions)
+        result = Layer()
+        for include in _includes(entries, path, folder):
             layer = own
-        else:
-            key, file = include
-            layer = _place(_include(file, path, self_name, (*chain, here)), key)
-        result = merge(result, layer)
+            if include is not None:
+                key, file = include
+                layer = _place(_include(file, path, self_name, (*chain, here)), key)
+            result = merge(result, layer)
+    except ConfigError as error:
+        raise _with_line(error, path, document.positions) from error.__cause__
     return result
+
+
+def _with_line(
+    error: ConfigError, path: Path, positions: Mapping[str, SourcePosition]
+) -> ConfigError:
+    """Add the line to an error about a key of this very file."""
+    key = (error.key or "").partition("[")[0]
+    place = positions.get(key) or positions.get(f"override {key}")
+    is_here = error.line is None and Path(str(error.file)).resolve() == path.resolve()
+    return error.at(error.file, place.line) if place is not None and is_here else error
 
 
 def _include(file: Path, parent: Path, self_name: str | None, chain: tuple[Path, ...]) -> Layer:

@@ -141,8 +141,9 @@ def _explain(config: DictConfig, path: str, error: OmegaConfBaseException) -> Co
     chain = _broken_chain(config, path, ())
     hint = None
     if chain:
+        hint = _similar(config, chain[-1]) or _null_too(config, path, chain[-1])
         message = " -> ".join(["refers to " + chain[0], *chain[1:]])
-        message, hint = f"{message}, {_why(config, chain[-1])}", _similar(config, chain[-1])
+        message = f"{message}, {_why(config, chain[-1])}"
     else:
         message = f"cannot be resolved: {_first(error)}"
     is_key = isinstance(error, InterpolationKeyError)
@@ -165,6 +166,17 @@ def _why(config: DictConfig, path: str) -> str:
     if _raw(config, broken) is _ABSENT:
         return "which does not exist"
     return "which is null" if broken == path else f"but {broken} is null"
+
+
+def _null_too(config: DictConfig, path: str, target: str) -> str | None:
+    """Advise to null the section that follows another one, which is null."""
+    parts = target.split(".")
+    for end in range(1, len(parts) + 1):
+        if _raw(config, ".".join(parts[:end])) is None:
+            section = ".".join(path.split(".")[:end])
+            is_sibling = section.rpartition(".")[2] == parts[end - 1] and section != path
+            return f"set {indexed_key(section)} to null too" if is_sibling else None
+    return None
 
 
 def _similar(config: DictConfig, path: str) -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from espnet3.errors import did_you_mean
 
 
 def lookup(root: Any, reference: str) -> Any:
@@ -47,3 +50,22 @@ def resolve_log_dir(root: Any, reference: Any) -> Path | None:
         return next((folder for folder in folders if folder is not None), None)
     value = lookup(root, reference) if isinstance(reference, str) else None
     return Path(value) if isinstance(value, str | Path) and str(value).strip() else None
+
+
+def check_log_mapping(system: Any, mapping: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is wrong with the stages and references of a log mapping.
+
+    Args:
+        system: Object with the stages, at which dotted references start.
+        mapping: Stage → reference, as :func:`resolve_log_dir` takes it.
+    """
+    names = [name for name in dir(type(system)) if not name.startswith("_")]
+    for stage, reference in mapping.items():
+        if not callable(getattr(system, stage, None)):
+            hint = did_you_mean(stage, names)
+            yield f"{stage!r} is no stage" + (f"; {hint}" if hint else "")
+        for text in reference if isinstance(reference, list | tuple) else [reference]:
+            root = text.partition(".")[0] if isinstance(text, str) else None
+            if root is not None and not hasattr(system, root):
+                hint = did_you_mean(root, [*names, *vars(system)])
+                yield f"{stage}: nothing is called {root!r}" + (f"; {hint}" if hint else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.utils.config_merge import walk
 from espnet3.utils.config_sources import flat_key, get_sources, locate
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.key_accounting import Finding
@@ -21,6 +23,19 @@ from espnet3.utils.value_checks import is_open
 from espnet3.utils.yaml_source import SourcePosition
 
 _OWN_MODULES = "espnet3.systems."
+
+
+_LATE_FILE = re.compile(
+    r"\$\{\s*load_(?:line|yaml)\s*:\s*['\"]?(?P<path>[^'\",{}$]+?)\s*['\"]?[,}]"
+)
+
+
+def run_first(stage: str) -> str:
+    """Return the advice to run a stage."""
+    return f"run the stage {stage} first"
+
+
+_FIRST = frozenset(map(run_first, STAGES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +129,7 @@ class RunRequest:
             return
         stage = self.producer(file)
         if stage is None or stage not in self.stages:
-            hint = f"run the stage {stage} first" if stage else "correct the path"
+            hint = run_first(stage) if stage else "correct the path"
             yield self.finding(path, MissingConfigError("no such file", value=file, hint=hint))
 
     def producer(self, path: str | Path) -> str | None:
@@ -135,7 +150,19 @@ class RunRequest:
 def check_run(run: RunRequest) -> list[Finding]:
     """List contradictions between keys, slots and stages that can be decided with certainty."""
     checks: list[Callable[[RunRequest], Iterator[Finding]]] = list(map(import_object, RUN_CHECKS))
-    return [finding for check in checks for finding in check(run)]
+    findings = [*_check_late_files(run), *(f for check in checks for f in check(run))]
+    # One stage that has not run is one mistake, however many of its files are missing.
+    absent = {f.error.hint: f for f in reversed(findings) if f.error.hint in _FIRST}
+    return [f for f in findings if f.error.hint not in absent or absent[f.error.hint] is f]
+
+
+def _check_late_files(run: RunRequest) -> Iterator[Finding]:
+    """Report files of ``load_line`` and ``load_yaml`` that are absent and that no stage writes."""
+    for slot, config in run.configs.items():
+        for key, text in walk(_plain(config)):
+            match = _LATE_FILE.search(text) if isinstance(text, str) else None
+            if match is not None:
+                yield from run.need_file(f"{slot}.{key}", match["path"])
 
 
 def _plain(node: Any) -> Any:

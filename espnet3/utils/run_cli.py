@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from espnet3.errors import BUILD_NOTE, Espnet3Error
+from espnet3.errors import BUILD_NOTE, Espnet3Error, did_you_mean
 from espnet3.utils.stage_selection import resolve_stages
 from espnet3.utils.stage_table import SLOT_FILES, UPLOAD_STAGES, flag_of
 
@@ -126,8 +127,15 @@ def _is_in_recipe(trace: TracebackType | None) -> bool:
 
 
 class _RecipeParser(argparse.ArgumentParser):
-    """Names the successor of a flag of earlier versions."""
+    """Names what was probably meant, and the successor of a flag of earlier versions."""
 
     def error(self, message: str) -> NoReturn:
-        renamed = [f"{old} is now called {new}" for old, new in _RENAMED.items() if old in message]
-        super().error("; ".join([message, *renamed]))
+        hints = [f"{old} is now called {new}" for old, new in _RENAMED.items() if old in message]
+        invalid = re.search(r"invalid choice: '(.*?)'", message)
+        unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        if invalid:
+            hints.append(did_you_mean(invalid[1], self.get_default("stage_list") or []) or "")
+        elif unknown and not hints:
+            flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+            hints.append(did_you_mean(unknown[1], flags) or "")
+        super().error("; ".join(filter(None, [message, *hints])))

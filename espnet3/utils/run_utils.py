@@ -18,6 +18,7 @@ from espnet3.utils.experiment_naming import (
     validate_experiment_context,
 )
 from espnet3.utils.key_accounting import report_findings
+from espnet3.utils.log_reference import check_log_mapping
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.recipe_path import running_recipe_dir
 from espnet3.utils.run_cli import build_parser, parse_cli_and_stage_args
@@ -156,7 +157,10 @@ def build_system(system_cls: Callable[..., Any], configs: Configs) -> Any:
             f"{', '.join(refused)}",
             hint=f"leave the flag out, or add the parameter to {name}.__init__",
         )
-    return system_cls(**taken)
+    system = system_cls(**taken)
+    for complaint in check_log_mapping(system, getattr(system, "stage_log_mapping", {})):
+        logger.warning("stage_log_mapping: %s", complaint)
+    return system
 
 
 def _warn_about_order(stages_to_run: Sequence[str]) -> None:

@@ -10,9 +10,10 @@ may be declared with :func:`rest` to collect keys that are passed through to a l
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -64,9 +65,12 @@ def parse_settings(section: Any, cls: type[S], *, key: str, file: str | Path | N
         raise _located(error, section, key) from error.__cause__
 
 
+_type_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
+
+
 def field_hints(cls: type[Any]) -> dict[str, Any]:
     """Return the keys of a settings class and their types, without the :func:`rest` field."""
-    hints = typing.get_type_hints(cls)
+    hints = _type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if _REST not in f.metadata}
 
 
@@ -224,11 +228,15 @@ def _convert_mapping(value: Any, expected: Any, key: str, file: str | Path | Non
 
 
 def _type_name(expected: Any) -> str:
-    return (
-        str(getattr(expected, "__name__", expected))
-        if typing.get_origin(expected) is None
-        else str(expected)
-    )
+    """Name a type as a user of YAML would."""
+    origin = typing.get_origin(expected) or expected
+    if origin is Literal:
+        return ", ".join(map(str, typing.get_args(expected)))
+    if origin in (dict, Mapping) or dataclasses.is_dataclass(origin):
+        return "a mapping"
+    if origin in (list, tuple):
+        return "a list"
+    return str(getattr(origin, "__name__", origin))
 
 
 def unknown_key(key: str, known: Collection[str]) -> UnknownKeyError:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,23 @@ def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
     findings += check_slots(configs, request.files)
     if is_complete:
         findings += name_experiment(configs, request.naming_source, request.stages)
+        unknown = {_section_of(f.error.key or "") for f in findings if f.is_fatal}
         for config in configs.values():
-            findings += _attempt(resolve_loaded_configs, config)
+            broken = _attempt(resolve_loaded_configs, config)
+            findings += [f for f in broken if not _is_consequence(f.error, unknown)]
     if not any(finding.is_fatal for finding in findings):
         findings += check_resolved(configs, request)
     return configs, findings
+
+
+def _is_consequence(error: ConfigError, sections: set[str]) -> bool:
+    """Tell whether an interpolation is broken because the key that it uses is misspelt."""
+    target = re.search(r"(\S+), which does not exist$", error.message)
+    return target is not None and _section_of(target[1]) in sections - {""}
+
+
+def _section_of(key: str) -> str:
+    return key.rpartition(".")[0]
 
 
 def load_slots(request: SlotRequest) -> tuple[Configs, list[Finding]]:

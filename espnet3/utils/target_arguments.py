@@ -70,10 +70,11 @@ def check_function(
     signature = find_signature(path, root=root)
     if signature is None:
         return
-    yield from _check_keys(node, signature, path, key, Call(extra=dict.fromkeys(supplied, Any)))
+    found = list(_check_keys(node, signature, path, key, Call(extra=dict.fromkeys(supplied, Any))))
     lacking = [n for n in signature.required if n not in node and n not in supplied]
-    if lacking:
-        yield _lacks(lacking, path, key)
+    if lacking and not _has_unknown(found):
+        found.append(_lacks(lacking, path, key))
+    yield from found
 
 
 def _find_call(path: str, slot: str) -> Call | None:
@@ -100,7 +101,7 @@ def _check_target(
     if signature is None:
         return
     found = list(_check_keys(node, signature, target, path, call or Call()))
-    if call is not None:
+    if call is not None and not _has_unknown(found):
         found += _check_required(node, signature, target, path, call)
     for name, argument in ARGUMENTS.get(signature.owner, {}).items():
         found += _check_argument(node.get(name), argument, f"{path}.{name}")
@@ -207,6 +208,11 @@ def _check_text_builder(plain: Mapping[Any, Any]) -> Iterator[ConfigError]:
     elif isinstance(function, str) and not is_open(function):
         arguments = {k: v for k, v in node.items() if k != "func"}
         yield from check_function(arguments, function, "tokenizer.text_builder")
+
+
+def _has_unknown(found: list[ConfigError]) -> bool:
+    """Tell whether a key is unknown; it may be a misspelt one that is required."""
+    return any(isinstance(error, UnknownKeyError) for error in found)
 
 
 def _lacks(names: list[str], target: str, path: str) -> ConfigError:

@@ -1,6 +1,6 @@
-"""Names of the arguments of ``lightning.Trainer``, so that a typo is found without importing it.
+"""What ``lightning.Trainer`` takes, so that a mistake is found without importing it.
 
-A test compares this table with the installed version.
+A test compares these tables with the installed version.
 """
 
 from __future__ import annotations
@@ -48,3 +48,26 @@ LIGHTNING_ARGUMENTS = (
     "enable_autolog_hparams",
     "model_registry",
 )
+"""Names of the arguments."""
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+"""Values of ``accelerator``."""
+
+PRECISIONS = (
+    *("transformer-engine", "transformer-engine-float16"),
+    *("16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true"),
+    *("64", "32", "16", "bf16"),
+)
+"""Values of ``precision``; a number stands for the same text."""
+
+_DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
+STRATEGIES = (
+    "auto",
+    *_DDP,
+    *(f"{name}_find_unused_parameters_{flag}" for name in _DDP for flag in ("false", "true")),
+    *("deepspeed", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_2_offload"),
+    *("deepspeed_stage_3", "deepspeed_stage_3_offload", "deepspeed_stage_3_offload_nvme"),
+    *("fsdp", "fsdp_cpu_offload"),
+    *("single_device", "single_xla", "single_tpu", "xla", "xla_debug"),
+)
+"""Values of ``strategy``."""

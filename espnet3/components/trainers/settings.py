@@ -6,8 +6,13 @@ import dataclasses
 import re
 from typing import Any, Literal
 
-from espnet3.components.trainers.lightning_arguments import LIGHTNING_ARGUMENTS
-from espnet3.errors import ConfigError, SettingError
+from espnet3.components.trainers.lightning_arguments import (
+    ACCELERATORS,
+    LIGHTNING_ARGUMENTS,
+    PRECISIONS,
+    STRATEGIES,
+)
+from espnet3.errors import ConfigError, SettingError, did_you_mean
 from espnet3.utils.settings import convert, rest
 
 _COUNTS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "accumulate_grad_batches")
@@ -59,6 +64,11 @@ class TrainerSettings:
         for name in _COUNTS:
             # Lightning would find out after the data are loaded, with an assertion.
             convert(self.lightning.get(name), int | None, key=f"trainer.{name}")
+        _check_choice("accelerator", self.accelerator, ACCELERATORS)
+        _check_choice("strategy", self.strategy, STRATEGIES)
+        precision = self.lightning.get("precision")
+        _check_choice("precision", precision if precision is None else str(precision), PRECISIONS)
+        _check_devices(self.lightning.get("devices", "auto"))
         if self.time_limit is not None:
             parse_duration(self.time_limit)
 
@@ -66,6 +76,30 @@ class TrainerSettings:
     def time_limit_seconds(self) -> float | None:
         """``time_limit`` in seconds."""
         return None if self.time_limit is None else parse_duration(self.time_limit)
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Check a name that Lightning knows; anything but text is built and checked by Lightning."""
+    if isinstance(value, str) and value.lower() not in choices:
+        hint = did_you_mean(value, choices) or "one of " + ", ".join(choices)
+        raise SettingError(
+            "is not a name that Lightning knows", key=f"trainer.{name}", value=value, hint=hint
+        )
+
+
+def _check_devices(value: Any) -> None:
+    is_valid = isinstance(value, int) and not isinstance(value, bool) and (value > 0 or value == -1)
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.rstrip(",").split(",")]
+        is_valid = value in ("auto", "-1") or all(part.isdigit() for part in parts)
+    if isinstance(value, list | tuple):
+        is_valid = bool(value) and all(type(index) is int and index >= 0 for index in value)
+    if value is not None and not is_valid:
+        raise SettingError(
+            "must be a number of devices, a list of indices, auto, or -1 for all of them",
+            key="trainer.devices",
+            value=value,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from espnet3.components.trainers.settings import TrainerSettings
 from espnet3.components.trainers.world_size import check_world_size
 from espnet3.errors import ConfigError, SettingError
 from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.instantiate import building
 from espnet3.utils.settings import parse_settings
 
 logger = logging.getLogger(__name__)
@@ -89,8 +90,9 @@ class ESPnet3LightningTrainer:
     def trainer(self) -> lightning.Trainer:
         """The Lightning trainer, made on first use."""
         if self._trainer is None:
-            with quiet_lightning():
-                trainer = lightning.Trainer(**self._arguments())
+            arguments = self._arguments()
+            with quiet_lightning(), building("trainer"):
+                trainer = lightning.Trainer(**arguments)
             check_world_size(trainer)
             if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
                 trainer.strategy.checkpoint_io = AtomicCheckpointIO()

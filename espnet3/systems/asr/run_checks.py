@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from espnet3.components.callbacks.settings import read_criteria
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
 from espnet3.systems.asr.settings import MODEL_STATS, TokenizerSettings
+from espnet3.systems.base.model_files import configured_criteria
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.run_checks import RunRequest
 from espnet3.utils.settings import parse_settings
@@ -75,7 +75,7 @@ def _check_normalizer(run: RunRequest) -> Iterator[Finding]:
 def _check_metric_names(run: RunRequest) -> Iterator[Finding]:
     if run.get("training.lightning_module") or run.get("training.trainer.callbacks"):
         return
-    for index, criterion in enumerate(read_criteria(run.get("training.best_model_criterion"))):
+    for index, criterion in enumerate(configured_criteria(run)):
         mode, slash, name = criterion.monitor.partition("/")
         if slash and mode in ("train", "valid") and name not in MODEL_STATS:
             known = [f"{mode}/{stat}" for stat in MODEL_STATS]

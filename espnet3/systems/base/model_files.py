@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet3.components.callbacks.settings import BestModelCriterion
+from espnet3.components.callbacks.settings import BestModelCriterion, read_criteria
+from espnet3.errors import ConfigError
 from espnet3.utils.config_merge import walk
+from espnet3.utils.run_checks import RunRequest
 
 _FILE_SUFFIXES = {".bin", ".ckpt", ".json", ".model", ".npy", ".npz", ".pt", ".pth", ".safetensors"}
 _FILE_SUFFIXES |= {".tsv", ".txt", ".vocab", ".yaml", ".yml"}
@@ -21,6 +23,14 @@ def iter_model_files(model: Any) -> Iterator[tuple[str, str]]:
         is_path = isinstance(text, str) and "/" in text and "\n" not in text
         if is_path and Path(text).suffix in _FILE_SUFFIXES:
             yield key, text
+
+
+def configured_criteria(run: RunRequest) -> tuple[BestModelCriterion, ...]:
+    """Return what ``best_model_criterion`` says; nothing when it is malformed."""
+    try:
+        return read_criteria(run.get("training.best_model_criterion"))
+    except ConfigError:
+        return ()
 
 
 def written_names(criteria: Sequence[BestModelCriterion]) -> list[str]:

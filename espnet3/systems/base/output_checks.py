@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.data.reference_checks import ORGANIZER
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
-from espnet3.systems.base.model_files import iter_model_files, may_be_written, written_names
+from espnet3.systems.base.model_files import (
+    configured_criteria,
+    iter_model_files,
+    may_be_written,
+    written_names,
+)
 from espnet3.systems.base.settings import InferenceSettings, MeasureSettings
 from espnet3.utils.key_accounting import Finding
-from espnet3.utils.run_checks import RunRequest
+from espnet3.utils.run_checks import RunRequest, run_first
 from espnet3.utils.settings import parse_settings
 
 _OUTPUT_FUNCTIONS = "espnet3.systems.asr.outputs."
@@ -45,7 +49,7 @@ def _check_model_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]
     if not is_direct or not run.runs("train"):
         yield from run.need_file(key, path)
         return
-    criteria = read_criteria(run.get("training.best_model_criterion"))
+    criteria = configured_criteria(run)
     if not may_be_written(Path(path).name, criteria) and not run.has_own_stage():
         names = written_names(criteria)
         hint = did_you_mean(Path(path).name, names) or "it writes: " + ", ".join(names)
@@ -65,7 +69,7 @@ def check_measure(run: RunRequest) -> Iterator[Finding]:
         folder = settings.inference_dir
         if settings.metrics and not folder.is_dir() and not run.has_own_stage():
             absent = MissingConfigError(
-                "no such folder", value=str(folder), hint="run the stage infer first"
+                "no such folder", value=str(folder), hint=run_first("infer")
             )
             yield run.finding("metrics.inference_dir", absent)
         return
@@ -123,7 +127,5 @@ def check_pack(run: RunRequest) -> Iterator[Finding]:
     if run.runs("train") or run.has_own_stage() or exp_dir is None:
         return
     if not Path(exp_dir).is_dir():
-        error = MissingConfigError(
-            "no such folder", value=exp_dir, hint="run the stage train first"
-        )
+        error = MissingConfigError("no such folder", value=exp_dir, hint=run_first("train"))
         yield run.finding("training.exp_dir", error)

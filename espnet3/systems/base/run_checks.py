@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.data.reference_checks import ORGANIZER
 from espnet3.components.modeling.settings import ModuleSettings
 from espnet3.components.optimizers.settings import read_optimization
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
+from espnet3.systems.base.model_files import configured_criteria
 from espnet3.systems.base.output_checks import check_inference, check_measure, check_pack
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.systems.base.training import check_model
@@ -111,7 +111,7 @@ def _check_metrics(run: RunRequest) -> Iterator[Finding]:
     """Check names of metrics; a callback of the user may log others."""
     if run.get("training.trainer.callbacks"):
         return
-    for index, criterion in enumerate(read_criteria(run.get("training.best_model_criterion"))):
+    for index, criterion in enumerate(configured_criteria(run)):
         key = f"training.best_model_criterion[{index}]"
         yield from _check_metric(run, key, criterion.monitor)
     monitor = run.get("training.scheduler_monitor")

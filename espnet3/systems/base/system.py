@@ -164,6 +164,11 @@ class BaseSystem:
         return self.config_paths.get("demo_config")
 
     @property
+    def stage_log_mapping(self) -> Mapping[str, Any]:
+        """Reference of each stage to the folder of its log."""
+        return self._stage_log_mapping
+
+    @property
     def stage_log_dirs(self) -> dict[str, Path]:
         """Log folder of each stage that has one of its own, and ``default`` for the others.
 

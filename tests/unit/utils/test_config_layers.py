@@ -118,7 +118,9 @@ def test_malformed_files_are_errors_that_name_the_file(
 
 def test_a_missing_include_names_both_files(write: Write) -> None:
     main = write("main.yaml", "defaults: [nowhere]")
-    with pytest.raises(FileNotFoundError, match=r"main.yaml: .*includes .*nowhere.yaml") as caught:
+    with pytest.raises(
+        FileNotFoundError, match=r"main.yaml:1: .*includes .*nowhere.yaml"
+    ) as caught:
         load(main)
     assert isinstance(caught.value, MissingFileError)
 

@@ -61,6 +61,13 @@ def test_a_broken_file_hides_no_mistake_of_another(prepare):
     assert "training.yaml:1: trainer.max_epoch" in str(unknown.error)
 
 
+def test_what_a_misspelt_key_breaks_is_not_reported_too(prepare):
+    text = "tokenizer: {vocab_sise: 3}\ndata_dir: data_${tokenizer.vocab_size}"
+    _, findings = prepare(training=text)
+    assert len(findings) == 1
+    assert "tokenizer.vocab_sise" in texts(findings)[0]
+
+
 def test_unknown_keys_broken_interpolations_and_overrides_are_found_together(prepare):
     _, findings = prepare(
         training="trainer: {max_epoch: 3}\ndata_dir: ${nowhere}",

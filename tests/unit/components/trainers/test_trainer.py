@@ -3,12 +3,16 @@ from __future__ import annotations
 import copy
 import inspect
 from argparse import Namespace
+from typing import get_args
 
 import lightning
 import pytest
 import torch
+from lightning.fabric.connector import _PRECISION_INPUT
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import StrategyRegistry
 from omegaconf import OmegaConf
 
 from espnet3.components.callbacks.default_callbacks import (
@@ -17,7 +21,12 @@ from espnet3.components.callbacks.default_callbacks import (
 )
 from espnet3.components.callbacks.last_checkpoint import LastCheckpoint
 from espnet3.components.modeling.lightning_module import ESPnetLightningModule
-from espnet3.components.trainers.lightning_arguments import LIGHTNING_ARGUMENTS
+from espnet3.components.trainers.lightning_arguments import (
+    ACCELERATORS,
+    LIGHTNING_ARGUMENTS,
+    PRECISIONS,
+    STRATEGIES,
+)
 from espnet3.components.trainers.settings import TrainerSettings, parse_duration
 from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
 from espnet3.errors import ConfigError, SettingError, UnknownKeyError
@@ -42,6 +51,44 @@ def kinds(trainer):
 def test_table_of_arguments_is_that_of_the_installed_lightning():
     parameters = inspect.signature(lightning.Trainer.__init__).parameters
     assert tuple(name for name in parameters if name != "self") == LIGHTNING_ARGUMENTS
+
+
+def test_the_names_that_lightning_knows():
+    names = {*AcceleratorRegistry.available_accelerators(), "auto", "gpu"}
+    assert set(ACCELERATORS) == names
+    assert set(STRATEGIES) == {*StrategyRegistry.available_strategies(), "auto"}
+    known = [text for part in get_args(_PRECISION_INPUT) for text in get_args(part)]
+    assert set(PRECISIONS) == {str(text) for text in known}
+
+
+@pytest.mark.parametrize("value", [1, 4, -1, "auto", "2", "0,1", "-1", [0], [1, 3], None])
+def test_forms_of_devices(value):
+    assert TrainerSettings(lightning={"devices": value}).lightning["devices"] == value
+
+
+@pytest.mark.parametrize("value", [0, -2, "abc", "1,x", [], ["0"], True, 1.5, {"a": 1}])
+def test_devices_that_cannot_be(value):
+    with pytest.raises(SettingError, match="trainer.devices"):
+        TrainerSettings(lightning={"devices": value})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerator": "gpuu"},
+        {"strategy": "dppp"},
+        {"lightning": {"precision": "bf17"}},
+        {"lightning": {"precision": 17}},
+    ],
+)
+def test_names_that_lightning_does_not_know(options):
+    with pytest.raises(SettingError, match="is not a name that Lightning knows"):
+        TrainerSettings(**options)
+
+
+def test_components_and_numbers_are_left_to_lightning():
+    TrainerSettings(accelerator={"_target_": "x.Y"}, strategy="DDP", lightning={"precision": 16})
+    TrainerSettings(lightning={"precision": None})
 
 
 @pytest.mark.parametrize("kind", [dict, OmegaConf.create, lambda section: Namespace(**section)])
