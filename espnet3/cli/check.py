@@ -80,6 +80,7 @@ def prepare_recipe(
     """
     from espnet3.cli.recipe_script import read_recipe_script
     from espnet3.utils.slot_configs import SlotRequest, prepare_configs
+    from espnet3.utils.stage_table import UPLOAD_STAGES
 
     script = read_recipe_script(recipe_dir)
     paths = script.assign_configs(files) if files else script.find_configs(recipe_dir)
@@ -90,7 +91,8 @@ def prepare_recipe(
         files=script.files,
         template_package=script.template_package,
         overrides=overrides,
-        stages=stages,
+        # Uploads run only when they are named, so nothing has to be ready for them here.
+        stages=[stage for stage in stages if stage not in UPLOAD_STAGES],
         naming_source=script.naming_source,
         system_cls=script.system_cls,
     )
