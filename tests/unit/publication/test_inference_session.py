@@ -370,3 +370,15 @@ def test_importing_publication_loads_nothing_heavy():
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+def test_a_misspelt_keyword_names_the_one_that_was_meant():
+    from espnet3.publication.bundle_loading import UnexpectedKeywordError, _check_keywords
+
+    recognizer = "espnet3.systems.asr.recognizer.SpeechRecognizer"
+    with pytest.raises(UnexpectedKeywordError, match='did you mean "trust_user_code"'):
+        _check_keywords(recognizer, {"truts_user_code": True})
+    with pytest.raises(TypeError, match='did you mean "beam_size"'):
+        _check_keywords(recognizer, {"beam_siez": 3})
+    _check_keywords(recognizer, {"beam_size": 3})
+    _check_keywords("somewhere.Else", {"anything": 3})
