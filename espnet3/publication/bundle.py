@@ -105,7 +105,8 @@ def find_bundle_root(paths: Iterable[Path]) -> Path | None:
     """Return the folder that artifacts belong to.
 
     That is the nearest ancestor with a valid ``meta.yaml``, links not followed (in a Hub cache all
-    files are links into a blob store); else the common parent folder; ``None`` without paths.
+    files are links into a blob store); else the common parent folder, or the one above it if that
+    is where ``conf/inference.yaml`` starts; ``None`` without paths.
     """
     # Path.resolve would follow the links of the files themselves.
     located = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100
@@ -115,7 +116,9 @@ def find_bundle_root(paths: Iterable[Path]) -> Path | None:
                 return folder
     if not located:
         return None
-    return Path(os.path.commonpath([p if p.is_dir() else p.parent for p in located]))
+    common = Path(os.path.commonpath([p if p.is_dir() else p.parent for p in located]))
+    has_config = ((f / INFERENCE_CONFIG).is_file() for f in (common, common.parent))
+    return common.parent if list(has_config) == [False, True] else common
 
 
 def read_meta(root: Path) -> dict[str, Any]:

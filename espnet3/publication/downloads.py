@@ -13,6 +13,7 @@ from espnet3.publication.bundle import INFERENCE_CONFIG, META_FILE, sha256_of
 from espnet3.publication.hub import BundleDownloader, folder_artifacts, is_hub_tag
 from espnet3.utils.archive_utils import safe_extract
 from espnet3.utils.import_utils import import_object
+from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory
 
 logger = logging.getLogger(__name__)
@@ -69,10 +70,19 @@ def _local_folder(folder: Path) -> dict[str, Any]:
 def _local_archive(archive: Path) -> dict[str, Any]:
     cache = Path(os.environ.get("ESPNET3_CACHE", "~/.cache/espnet3")).expanduser()
     folder = cache / "bundles" / sha256_of(archive)
-    if not folder.is_dir():
-        with atomic_directory(folder) as building:
-            safe_extract(archive, building)
-    return _local_folder(folder)
+    # Of several processes that start at once, one unpacks.
+    with file_lock(folder.with_name(f"{folder.name}.lock")):
+        if not folder.is_dir():
+            with atomic_directory(folder) as building:
+                safe_extract(archive, building)
+    return _local_folder(_inner_folder(folder))
+
+
+def _inner_folder(folder: Path) -> Path:
+    """Return the one folder that an archive made of a folder, rather than of its files, holds."""
+    entries = list(folder.iterdir())
+    is_wrapped = len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink()
+    return entries[0] if is_wrapped and (entries[0] / META_FILE).is_file() else folder
 
 
 def _find_zoo_class() -> Any:

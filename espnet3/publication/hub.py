@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from espnet3.errors import BundleError
+from espnet3.errors import BundleError, HubError
 from espnet3.publication.bundle import INFERENCE_CONFIG, read_artifacts, read_meta
+from espnet3.publication.hub_errors import clean, is_offline
 from espnet3.utils.types import PathLike, Seconds
 
 logger = logging.getLogger(__name__)
@@ -83,17 +84,44 @@ class BundleDownloader:
 
         Raises:
             BundleError: If the name is not of that form, or the repository holds no bundle.
-            Exception: What the Hub client raises, unchanged.
+            HubError: If the Hub cannot be reached, or has no such repository or revision.
         """
         from huggingface_hub import snapshot_download
 
         match = _TAG.fullmatch(name)
         if match is None:
             raise BundleError(f"{name!r} is not a Hub model of the form owner/name[@revision]")
-        folder = snapshot_download(
-            match["repo"], revision=match["revision"] or self._revision, cache_dir=self._cache_dir
-        )
+        repository, revision = match["repo"], match["revision"] or self._revision
+        try:
+            folder = snapshot_download(repository, revision=revision, cache_dir=self._cache_dir)
+        except Exception as error:
+            raise _explain_fetch(error, repository, revision) from error
         return folder_artifacts(Path(folder))
+
+
+def _explain_fetch(error: Exception, repository: str, revision: str | None) -> HubError:
+    from huggingface_hub.errors import (
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = f"{repository}@{revision}" if revision else repository
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(
+            f"{repository} has no revision {revision!r}\n  look at its branches and tags"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return HubError(
+            f"the Hub has no model {repository}, or does not show it to you\n"
+            "  check the name; for a private or gated one log in with `hf auth login`"
+        )
+    if isinstance(error, LocalEntryNotFoundError):
+        reason = "HF_HUB_OFFLINE is set" if is_offline() else "the Hub cannot be reached"
+        return HubError(
+            f"{name} is not in the cache, and {reason}\n  fetch it once with the network"
+        )
+    return HubError(f"{name} cannot be fetched: {clean(error)}")
 
 
 def folder_artifacts(root: Path) -> dict[str, str]:

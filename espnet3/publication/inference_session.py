@@ -307,6 +307,7 @@ class InferenceSession:
         Raises:
             InferenceError: If ``backend_class`` alone should do it and has no ``from_pretrained``.
             BundleError: If ``verify`` is set, and there are no golden samples or a result differs.
+            HubError: If a Hub id cannot be fetched.
             Exception: What the downloader or the back end raises, unchanged, and what
                 :meth:`from_artifacts` raises.
 

@@ -74,7 +74,6 @@ class LogMelFrontend(nn.Module):
             "fmax": fmax,
             "htk": htk,
         }
-        self.fs = fs
         self.recipe = resolve_recipe(preset or "espnet2", fs, given)
         self.fs = fs
         self.win_length = self.recipe.win_length or self.recipe.n_fft

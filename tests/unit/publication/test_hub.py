@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from espnet3.publication.hub import account_name, is_hub_tag, is_pinned
+from espnet3.utils import publish_utils
 from tests.unit.publication.conftest import write
+from tests.unit.publication.hub_server import OWNER_TOKEN, running_hub
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 COMMIT = "c" * 40
 
@@ -44,86 +45,70 @@ def test_only_a_commit_pins_a_model():
     assert not is_pinned("owner/name")
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """The requests that fetching a snapshot takes."""
-
-    folder: Path
-
-    def do_GET(self):
-        self.answer(with_body=True)
-
-    def do_HEAD(self):
-        self.answer(with_body=False)
-
-    def answer(self, *, with_body):
-        head = {"X-Repo-Commit": COMMIT}
-        if self.path.startswith("/api/models/ada/digits/revision/"):
-            names = [p for p in self.folder.rglob("*") if p.is_file()]
-            siblings = [{"rfilename": p.relative_to(self.folder).as_posix()} for p in names]
-            body = json.dumps({"id": "ada/digits", "sha": COMMIT, "siblings": siblings}).encode()
-        elif self.path.startswith(f"/api/models/ada/digits/tree/{COMMIT}"):
-            entries = [
-                {
-                    "type": "file",
-                    "path": p.relative_to(self.folder).as_posix(),
-                    "size": p.stat().st_size,
-                    "oid": hashlib.sha1(p.read_bytes()).hexdigest(),
-                }
-                for p in self.folder.rglob("*")
-                if p.is_file()
-            ]
-            body = json.dumps(entries).encode()
-        elif self.path.startswith(f"/ada/digits/resolve/{COMMIT}/"):
-            body = (self.folder / self.path.split(f"{COMMIT}/")[1].partition("?")[0]).read_bytes()
-            head["ETag"] = f'"{hashlib.sha256(body).hexdigest()}"'
-        else:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        for name, value in {**head, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def log_message(self, *details):
-        """Keep quiet."""
+PROGRAM = """
+    import numpy, json, os, sys
+    import tests.unit.publication.backends
+    from espnet3.errors import Espnet3Error
+    from espnet3.publication import InferenceSession
+    for tag in sys.argv[1:]:
+        os.environ.pop("HF_TOKEN", None)
+        try:
+            session = InferenceSession.from_pretrained(tag)
+            hyp = session(numpy.ones(2, dtype="float32"))["hyp"]
+            print(json.dumps([hyp, session.bundle_root.name]))
+        except Espnet3Error as error:
+            print(json.dumps([type(error).__name__, str(error)]))
+"""
 
 
 @pytest.fixture
-def hub(recipe):
-    handler = type("Handler", (Hub,), {"folder": recipe.pack()})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def load(tmp_path):
+    """Load models in another process, whose Hub client begins with an empty cache."""
+    script = write(tmp_path / "script.py", textwrap.dedent(PROGRAM))
+
+    def run(hub, *tags, **variables):
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("HF_")},
+            "PYTHONPATH": str(Path(__file__).parents[3]),
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            **variables,
+        }
+        done = subprocess.run([sys.executable, str(script), *tags], capture_output=True, text=True,
+                              env=environment, cwd=tmp_path)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
 
 
-def test_a_model_is_fetched_from_a_hub_and_then_from_the_cache(hub, tmp_path):
-    program = """
-        import numpy, os, sys
-        import tests.unit.publication.backends
-        from espnet3.publication import InferenceSession
-        session = InferenceSession.from_pretrained("ada/digits")
-        print(session(numpy.ones(2, dtype="float32"))["hyp"], session.bundle_root.name)
-    """
-    script = write(tmp_path / "script.py", textwrap.dedent(program))
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("HF_")},
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-        "HF_ENDPOINT": hub,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
-    for offline in ({}, {"HF_HUB_OFFLINE": "1"}):
-        done = subprocess.run(
-            [sys.executable, str(script)],
-            capture_output=True,
-            text=True,
-            env=environment | offline,
+def test_what_was_packed_and_uploaded_is_loaded_by_its_name(recipe, load, tmp_path, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    recipe.upload_model = {"hf_repo": "ada/digits", "tag": "v1"}
+    recipe.pack()
+    with running_hub() as hub:
+        new = lambda: huggingface_hub.HfApi(endpoint=hub.url, token=OWNER_TOKEN)  # noqa: E731
+        monkeypatch.setattr(publish_utils, "HfApi", new)
+        publish_utils.upload_model(recipe.system())
+        commit = hub.repositories["ada/digits"].heads["main"]
+        first, pinned, gone, lost = load(
+            hub, "ada/digits", f"hf://ada/digits@{commit}", "ada/digits@v9", "ada/none"
         )
-        assert done.stdout.split() == ["two", COMMIT], done.stderr
+        assert first == pinned == ["two", commit]
+        assert gone[0] == lost[0] == "HubError"
+        assert "no revision 'v9'" in gone[1]
+        assert "no model ada/none" in lost[1]
+        before = {p: p.read_bytes() for p in (tmp_path / "hf").rglob("*") if p.is_file()}
+    offline = load(hub, "ada/digits", "ada/digits@v2", HF_HUB_OFFLINE="1")
+    assert offline[0] == first
+    assert offline[1] == ["HubError", "ada/digits@v2 is not in the cache, and HF_HUB_OFFLINE is "
+                          "set\n  fetch it once with the network"]  # fmt: skip
+    assert {p: p.read_bytes() for p in before} == before
 
 
 class Client:

@@ -260,6 +260,24 @@ def test_a_local_archive_is_unpacked_into_the_cache(recipe, tmp_path, monkeypatc
     assert session.bundle_root.is_relative_to(tmp_path / "cache")
 
 
+def test_an_archive_may_hold_the_folder_rather_than_its_files(recipe, tmp_path, monkeypatch):
+    import shutil
+
+    monkeypatch.setenv("ESPNET3_CACHE", str(tmp_path / "cache"))
+    out = recipe.pack()
+    archive = shutil.make_archive(str(tmp_path / "model"), "gztar", out.parent, out.name)
+    assert transcript(InferenceSession.from_pretrained(archive))["hyp"] == "two"
+
+
+def test_a_folder_with_nothing_but_an_inference_config_is_a_bundle(tmp_path):
+    model = {**ECHO, "place": "${recipe_dir}/weights.bin"}
+    write(tmp_path / "conf" / "inference.yaml", {"recipe_dir": ".", "model": model})
+    write(tmp_path / "weights.bin", b"x")
+    session = InferenceSession.from_pretrained(str(tmp_path))
+    assert session.bundle_root == tmp_path.resolve()
+    assert session.model.options == {"place": str(tmp_path / "weights.bin")}
+
+
 def test_a_chosen_downloader_is_used_as_it_is(tmp_path, monkeypatch):
     code = "def build(data, model_output, idx):\n    return ('own', data['speech'])\n"
     artifacts = bundle(
@@ -329,12 +347,8 @@ def test_metadata_that_is_no_mapping_is_an_error(tmp_path):
     write(tmp_path / "meta.yaml", "- a\n")
     with pytest.raises(RuntimeError, match="not a YAML mapping"):
         InferenceSession.from_pretrained(str(tmp_path))
-    assert (
-        InferenceSession.from_artifacts(
-            {"inference_config": artifacts["inference_config"], "count": 3}
-        ).bundle_metadata
-        == {}
-    )
+    with pytest.raises(RuntimeError, match="not a YAML mapping"):
+        InferenceSession.from_artifacts({**artifacts, "count": 3})
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path):

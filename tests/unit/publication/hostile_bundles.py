@@ -1,0 +1,481 @@
+"""Kinds of bundles that try to do harm, and the table of them in the security guide.
+
+``python -m tests.unit.publication.hostile_bundles`` writes the table.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from tests.conftest import REPO_ROOT
+
+PAGE = REPO_ROOT / "docs" / "guides" / "security.md"
+TITLE = "## What is refused"
+BACKEND = "tests.unit.publication.backends.Echo"
+RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
+
+
+class Payload:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.trace,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hostile:
+    """One kind.
+
+    Args:
+        kind: What it is, for the table.
+        does: What it tries.
+        build: Writes the bundle into a folder; the payload creates the second path. May return
+            what to load instead of the folder.
+        error: Class of the refusal.
+        says: What the message must name.
+    """
+
+    kind: str
+    does: str
+    build: Callable[[Path, Path], str | None]
+    error: str
+    says: str
+
+
+def write(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def write_bundle(root: Path, config: Any, **meta: Any) -> None:
+    write(root / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1, **meta})
+    write(root / "conf" / "inference.yaml", config)
+
+
+def target(name: str, **arguments: Any) -> Callable[[Path, Path], None]:
+    def build(root: Path, trace: Path) -> None:
+        model = {"_target_": name, "command": f"touch {trace}", **arguments}
+        write_bundle(root, {"model": model})
+
+    return build
+
+
+def config(make: Callable[[dict[str, Any]], Any]) -> Callable[[Path, Path], None]:
+    """Build a bundle around a target that would leave the trace."""
+
+    def build(root: Path, trace: Path) -> None:
+        evil = {"_target_": "os.system", "command": f"touch {trace}"}
+        write_bundle(root, make(evil))
+
+    return build
+
+
+def text(content: str) -> Callable[[Path, Path], None]:
+    return lambda root, trace: write_bundle(root, content.replace("TRACE", str(trace)))
+
+
+def argument(value: str) -> Callable[[Path, Path], None]:
+    """Build a bundle whose model gets a path; a secret lies beside the bundle."""
+
+    def build(root: Path, trace: Path) -> None:
+        write(root.parent / "secret.txt", "secret")
+        model = {"_target_": BACKEND, "model_file": value}
+        write_bundle(root, {"recipe_dir": ".", "model": model})
+
+    return build
+
+
+def named_file(name: str, content: Callable[[Path], bytes]) -> Callable[[Path, Path], None]:
+    def build(root: Path, trace: Path) -> None:
+        write(root / name, content(trace))
+        model = {"_target_": BACKEND, "stats_file": f"${{recipe_dir}}/{name}"}
+        write_bundle(root, {"recipe_dir": ".", "model": model})
+
+    return build
+
+
+def checkpoint(name: str) -> Callable[[Path, Path], None]:
+    """Build a bundle of our recogniser whose checkpoint is a pickle."""
+
+    def build(root: Path, trace: Path) -> None:
+        write(root / "tokens.txt", "<blank>\n<unk>\none\n<sos/eos>\n")
+        layer = {"type": "log_mel", "n_mels": 8}
+        model = {
+            "_target_": "espnet3.systems.asr.models.ASRModel",
+            "token_list": "${recipe_dir}/tokens.txt",
+            "frontend": layer,
+            "encoder": {"type": "conformer", "output_size": 8, "num_blocks": 1,
+                        "attention_heads": 2, "linear_units": 8, "cnn_kernel": 3,
+                        "subsampling_channels": 4},
+        }  # fmt: skip
+        write(root / "train.yaml", {"recipe_dir": ".", "model": model})
+        torch.save({"state_dict": Payload(trace)}, root / name)
+        recogniser = {
+            "_target_": RECOGNIZER,
+            "train_config": "${recipe_dir}/train.yaml",
+            "model_file": f"${{recipe_dir}}/{name}",
+        }
+        write_bundle(root, {"recipe_dir": ".", "model": recogniser})
+
+    return build
+
+
+def pickled(trace: Path) -> bytes:
+    return pickle.dumps(Payload(trace))
+
+
+def array_of_objects(trace: Path) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([Payload(trace)], dtype=object))
+    return stream.getvalue()
+
+
+def archive_of_objects(trace: Path) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, good=np.ones(2), bad=np.array([Payload(trace)], dtype=object))
+    return stream.getvalue()
+
+
+def tar(*members: tarfile.TarInfo) -> Callable[[Path, Path], str]:
+    def build(root: Path, trace: Path) -> str:
+        root.mkdir()
+        with tarfile.open(root / "model.tar", "w") as archive:
+            for member in members:
+                archive.addfile(member, io.BytesIO(b"x" * member.size))
+        return str(root / "model.tar")
+
+    return build
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> Any:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, size
+    return info
+
+
+def zipped(entries: dict[str, bytes], mode: int = 0) -> Callable[[Path, Path], str]:
+    def build(root: Path, trace: Path) -> str:
+        root.mkdir()
+        with zipfile.ZipFile(root / "model.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in entries.items():
+                info = zipfile.ZipInfo(name)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = mode << 16
+                archive.writestr(info, content)
+        return str(root / "model.zip")
+
+    return build
+
+
+def link_out(root: Path, trace: Path) -> None:
+    argument("${recipe_dir}/weights.pth")(root, trace)
+    (root / "weights.pth").symlink_to(root.parent / "secret.txt")
+
+
+def registered(value: str) -> Callable[[Path, Path], None]:
+    def build(root: Path, trace: Path) -> None:
+        write(root.parent / "secret.txt", "secret")
+        write_bundle(root, {"model": {"_target_": BACKEND}}, files={"model_file": value})
+
+    return build
+
+
+def user_code(reference: str, **meta: Any) -> Callable[[Path, Path], None]:
+    def build(root: Path, trace: Path) -> None:
+        code = f"import pathlib\npathlib.Path({str(trace)!r}).touch()\nclass Model: pass\n"
+        for name in ("src/__init__.py", "src/model.py", "src/json.py", "json.py"):
+            write(root / name, code)
+        write_bundle(root, {"model": {"_target_": reference}}, **meta)
+
+    return build
+
+
+def training_config(model: dict[str, Any], **rest: Any) -> Callable[[Path, Path], None]:
+    def build(root: Path, trace: Path) -> None:
+        write(root.parent / "secret.txt", "<blank>\nsecret\n")
+        write(root / "m.pth", b"")
+        filled = {k: v.replace("TRACE", str(trace)) for k, v in model.items()}
+        write(root / "train.yaml", {"model": filled, **rest})
+        recogniser = {
+            "_target_": RECOGNIZER,
+            "train_config": "${recipe_dir}/train.yaml",
+            "model_file": "${recipe_dir}/m.pth",
+        }
+        write_bundle(root, {"recipe_dir": ".", "model": recogniser})
+
+    return build
+
+
+def manifest(entries: Any) -> Callable[[Path, Path], None]:
+    def build(root: Path, trace: Path) -> None:
+        write(root.parent / "secret.txt", "secret")
+        write_bundle(root, {"model": {"_target_": BACKEND}})
+        write(root / "manifest.json", entries if isinstance(entries, str) else json.dumps(entries))
+
+    return build
+
+
+def golden_outside(root: Path, trace: Path) -> None:
+    write_bundle(root, {"model": {"_target_": BACKEND}})
+    np.save(root.parent / "secret.npy", np.ones(1))
+    sample = {"inputs": {"speech": {"file": "../secret.npy"}}, "output": {}}
+    content = {"tolerances": {"absolute": 0, "relative": 0}, "samples": [sample]}
+    write(root / "golden" / "golden.json", json.dumps(content))
+
+
+def golden_pickle(root: Path, trace: Path) -> None:
+    golden_outside(root, trace)
+    write(root / "golden" / "x.npy", array_of_objects(trace))
+    text = (root / "golden" / "golden.json").read_text()
+    write(root / "golden" / "golden.json", text.replace("../secret.npy", "golden/x.npy"))
+
+
+def included(root: Path, trace: Path) -> None:
+    write(root / "conf" / "more.yaml", {"note": "${oc.env:HOME}"})
+    write_bundle(root, {"defaults": ["more"], "model": {"_target_": BACKEND}})
+
+
+def defaults_outside(root: Path, trace: Path) -> None:
+    write(root.parent / "outside.yaml", {"model": {"_target_": "os.system"}})
+    write_bundle(root, {"defaults": ["../../outside"], "model": {"_target_": BACKEND}})
+
+
+BILLION = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+)
+NESTED = {"_target_": BACKEND}
+TARGET, CODE, PICKLE = "UntrustedTargetError", "UntrustedCodeError", "UnsafeCheckpointError"
+BUNDLE, CONFIG, ARCHIVE, WEIGHTS = "BundleError", "ConfigError", "ArchiveError", "WeightsError"
+
+KINDS = [
+    # What is built
+    Hostile(kind="`_target_: os.system`", does="runs a command", build=target("os.system"),
+            error=TARGET, says="os.system"),
+    Hostile(kind="`_target_: subprocess.Popen`", does="starts a program",
+            build=target("subprocess.Popen"), error=TARGET, says="subprocess.Popen"),
+    Hostile(kind="`_target_: builtins.eval`", does="runs Python", build=target("builtins.eval"),
+            error=TARGET, says="builtins.eval"),
+    Hostile(kind="`_target_: functools.partial`", does="hides what is called",
+            build=target("functools.partial", _args_=[{"_target_": "os.system"}]),
+            error=TARGET, says="functools.partial"),
+    Hostile(kind="`_target_: torch.hub.load`", does="downloads and runs code",
+            build=target("torch.hub.load"), error=TARGET, says="torch.hub.load"),
+    Hostile(kind="`_target_: torch.load`", does="unpickles a file", build=target("torch.load"),
+            error=TARGET, says="torch.load"),
+    Hostile(kind="`_target_: numpy.load`", does="unpickles a file", build=target("numpy.load"),
+            error=TARGET, says="numpy.load"),
+    Hostile(kind="`_target_: torch.nn.utils.rnn.torch.os.system`",
+            does="reaches a function through a module with a good name",
+            build=target("torch.nn.utils.rnn.torch.os.system"), error=TARGET,
+            says="torch.nn.utils.rnn.torch.os.system"),
+    Hostile(kind="`_target_: espnet3.utils.env_report.os.system`", does="the same, through ours",
+            build=target("espnet3.utils.env_report.os.system"), error=TARGET, says="env_report"),
+    Hostile(kind="`_target_: espnet3.utils.path_utils.write_text`",
+            does="writes a file with a function of ours",
+            build=target("espnet3.utils.path_utils.write_text"), error=TARGET, says="write_text"),
+    Hostile(kind="`_target_: espnet3.utils.import_utils.import_object`",
+            does="imports anything with a function of ours",
+            build=target("espnet3.utils.import_utils.import_object"), error=TARGET,
+            says="import_object"),
+    Hostile(kind="`_target_: espnet3.publication.InferenceSession.from_pretrained`",
+            does="loads another bundle, with trust",
+            build=target("espnet3.publication.InferenceSession.from_pretrained"), error=TARGET,
+            says="from_pretrained"),
+    Hostile(kind="`_target_: espnet3.__main__.main`", does="starts a program of ours",
+            build=target("espnet3.__main__.main"), error=TARGET, says="__main__"),
+    Hostile(kind="`_target_` of a module that is not imported yet", does="runs its import",
+            build=target("antigravity.fly"), error=TARGET, says="antigravity"),
+    Hostile(kind="nested `_target_`", does="hides in an argument",
+            build=config(lambda evil: {"model": {**NESTED, "inner": [{"deep": evil}]}}),
+            error=TARGET, says="os.system"),
+    Hostile(kind="`_args_`", does="hides in positional arguments",
+            build=config(lambda evil: {"model": {**NESTED, "_args_": [evil]}}), error=TARGET,
+            says="os.system"),
+    Hostile(kind="`_recursive_: false`", does="hopes that nobody looks deeper",
+            build=config(lambda evil: {"model": {**evil, "_recursive_": False}}), error=TARGET,
+            says="os.system"),
+    Hostile(kind="`_partial_: true`", does="puts construction off until nobody checks",
+            build=config(lambda evil: {"model": {**NESTED, "_partial_": True}}), error=CODE,
+            says="_partial_"),
+    Hostile(kind="`_target_: ${name}`", does="hides the name in an interpolation",
+            build=config(lambda evil: {"name": "os.system",
+                                       "model": {**evil, "_target_": "${name}"}}),
+            error=TARGET, says="os.system"),
+    Hostile(kind="alias to a `_target_`", does="hides in a YAML alias",
+            build=text("x: &evil {_target_: os.system, command: touch TRACE}\nmodel: *evil\n"),
+            error=TARGET, says="os.system"),
+    Hostile(kind="`provider._target_`", does="replaces what builds the model",
+            build=config(lambda evil: {"model": NESTED, "provider": evil}), error=TARGET,
+            says="os.system"),
+    Hostile(kind="`output_fn: os.system`", does="runs on every result",
+            build=config(lambda evil: {"model": NESTED, "output_fn": "os.system"}),
+            error=TARGET, says="output_fn"),
+    Hostile(kind="`_target_` in a packed `training.yaml`", does="hides one file further",
+            build=training_config({"_target_": "os.system", "command": "touch TRACE"}),
+            error=TARGET, says="os.system"),
+    # Code of the bundle
+    Hostile(kind="`src/` named in the config", does="runs code of the bundle",
+            build=user_code("src.model.Model"), error=CODE, says="references bundled user code"),
+    Hostile(kind="`src/json.py`, named `json.Model`", does="poses as the standard library",
+            build=user_code("json.Model"), error=TARGET, says="json.Model"),
+    Hostile(kind="`user_code_paths: [/tmp]`", does="imports from elsewhere",
+            build=user_code("src.model.Model", user_code_paths=["/tmp"]), error=CODE,  # noqa: S108
+            says="user_code_paths"),
+    Hostile(kind="`user_code_paths: [../..]`", does="imports from above the bundle",
+            build=user_code("src.model.Model", user_code_paths=["../.."]), error=CODE,
+            says="user_code_paths"),
+    # Resolvers and includes
+    Hostile(kind="`${oc.env:HOME}`", does="reads the environment",
+            build=config(lambda evil: {"model": {**NESTED, "x": "${oc.env:HOME}"}}),
+            error=CODE, says="oc.env"),
+    Hostile(kind="`${oc.decode:'${oc.env:HOME}'}`", does="the same, nested",
+            build=config(lambda evil: {"model": {**NESTED, "x": "${oc.decode:'${oc.env:HOME}'}"}}),
+            error=CODE, says="oc."),
+    Hostile(kind="`\\${oc.env:HOME}`", does="comes alive in the next round of resolution",
+            build=config(lambda evil: {"model": {**NESTED, "x": "\\${oc.env:HOME}"}}),
+            error=CODE, says="escaped"),
+    Hostile(kind="`${load_line:/etc/passwd}`", does="reads a file of the machine",
+            build=config(lambda evil: {"model": {**NESTED, "x": "${load_line:/etc/passwd}"}}),
+            error=CODE, says="/etc/passwd"),
+    Hostile(kind="`${load_yaml:../../secret.yaml,key}`", does="reads a file above the bundle",
+            build=config(lambda evil: {"model": {**NESTED,
+                                                 "x": "${load_yaml:../../secret.yaml,key}"}}),
+            error=CODE, says="outside of the bundle"),
+    Hostile(kind="`defaults: [../../outside]`", does="includes a file above the bundle",
+            build=defaults_outside, error=CODE, says="outside of the bundle"),
+    Hostile(kind="resolver in an included file", does="hides one file further", build=included,
+            error=CODE, says="oc.env"),
+    # Paths
+    Hostile(kind="absolute path", does="makes the model read a file of the machine",
+            build=argument("/etc/hostname"), error=CODE, says="/etc/hostname"),
+    Hostile(kind="`~` path", does="makes the model read from the home folder",
+            build=argument("~/.netrc"), error=CODE, says="outside of the bundle"),
+    Hostile(kind="`..` path", does="climbs out of the bundle",
+            build=argument("${recipe_dir}/../secret.txt"), error=CODE,
+            says="outside of the bundle"),
+    Hostile(kind="device file", does="never ends", build=argument("/dev/zero"), error=CODE,
+            says="/dev/zero"),
+    Hostile(kind="address", does="makes the model download something",
+            build=argument("https://example.org/m.pth"), error=CODE, says="address"),
+    Hostile(kind="link to a file outside", does="climbs out through a link", build=link_out,
+            error=CODE, says="weights.pth"),
+    Hostile(kind="`meta.yaml` with `../secret.txt`", does="registers a file outside",
+            build=registered("../secret.txt"), error=BUNDLE, says="inside the bundle"),
+    Hostile(kind="`meta.yaml` with `/etc/passwd`", does="registers a file of the machine",
+            build=registered("/etc/passwd"), error=BUNDLE, says="inside the bundle"),
+    Hostile(kind="token list outside, in a packed `training.yaml`", does="leaks a file as symbols",
+            build=training_config({"_target_": "espnet3.systems.asr.models.ASRModel",
+                                   "token_list": "../secret.txt"}, recipe_dir="."),
+            error=CODE, says="outside of the bundle"),
+    # YAML
+    Hostile(kind="`!!python/object/apply`", does="runs code while YAML is read",
+            build=text("x: !!python/object/apply:os.system [touch TRACE]\n"), error=CONFIG,
+            says="tag"),
+    Hostile(kind="`!!python/name`", does="imports while YAML is read",
+            build=text("x: !!python/name:os.system\n"), error=CONFIG, says="tag"),
+    Hostile(kind="`!!binary`", does="passes checks of text", build=text("x: !!binary aGk=\n"),
+            error=CONFIG, says="tag"),
+    Hostile(kind="a billion laughs", does="expands to gigabytes", build=text(BILLION),
+            error=CONFIG, says="expands"),
+    Hostile(kind="alias to itself", does="never ends", build=text("a: &a [*a]\n"), error=CONFIG,
+            says="expands"),
+    Hostile(kind="70 levels of lists", does="exhausts the stack",
+            build=text("a: " + "[" * 70 + "]" * 70), error=CONFIG, says="deeper"),
+    Hostile(kind="11 MiB of YAML", does="exhausts memory", build=text("#" * (11 * 2**20)),
+            error=CONFIG, says="larger"),
+    # Weights and data
+    Hostile(kind="pickle in a `.pth`", does="runs code while weights are read",
+            build=checkpoint("m.pth"), error=PICKLE, says="m.pth"),
+    Hostile(kind="pickle in a `.ckpt`", does="the same", build=checkpoint("m.ckpt"), error=PICKLE,
+            says="m.ckpt"),
+    Hostile(kind="pickle named `.safetensors`", does="poses as a safe format",
+            build=checkpoint("m.safetensors"), error=WEIGHTS, says="m.safetensors"),
+    Hostile(kind="`.pkl`", does="runs code when it is read", build=named_file("x.pkl", pickled),
+            error=PICKLE, says="unpickling"),
+    Hostile(kind="`.joblib`", does="the same", build=named_file("x.joblib", pickled),
+            error=PICKLE, says="unpickling"),
+    Hostile(kind="`.npy` with objects", does="the same",
+            build=named_file("x.npy", array_of_objects), error=PICKLE, says="unpickling"),
+    Hostile(kind="`.npz` with objects", does="hides them among good arrays",
+            build=named_file("x.npz", archive_of_objects), error=PICKLE, says="unpickling"),
+    Hostile(kind="pickle named `.npy`", does="makes NumPy fall back to pickle",
+            build=named_file("x.npy", pickled), error=PICKLE, says="unpickling"),
+    Hostile(kind="golden sample outside", does="reads a file above the bundle",
+            build=golden_outside, error=BUNDLE, says="golden"),
+    Hostile(kind="golden sample with objects", does="runs code when it is read",
+            build=golden_pickle, error=BUNDLE, says="golden"),
+    Hostile(kind="`manifest.json` with `../secret.txt`", does="makes the loader read outside",
+            build=manifest([{"path": "../secret.txt", "size": 1, "sha256": "0"}]), error=BUNDLE,
+            says="manifest.json"),
+    Hostile(kind="`manifest.json` that is none", does="breaks the check of files",
+            build=manifest("{"), error=BUNDLE, says="manifest"),
+    # Archives
+    Hostile(kind="archive with `../x`", does="writes outside of the cache",
+            build=tar(member("../x")), error=ARCHIVE, says="outside the target"),
+    Hostile(kind="archive with `/tmp/x`", does="writes anywhere",
+            build=tar(member("/tmp/x")), error=ARCHIVE, says="absolute"),  # noqa: S108
+    Hostile(kind="archive with `C:\\x`", does="the same on Windows",
+            build=zipped({"C:\\x": b"x"}), error=ARCHIVE, says="absolute"),
+    Hostile(kind="archive with a link outside", does="writes through the link",
+            build=tar(member("a", tarfile.SYMTYPE, "../.."), member("a/x")), error=ARCHIVE,
+            says="outside the target"),
+    Hostile(kind="archive with a hard link outside", does="exposes a file of the machine",
+            build=tar(member("a", tarfile.LNKTYPE, "../../secret")), error=ARCHIVE,
+            says="outside the target"),
+    Hostile(kind="archive with a device", does="makes a device file",
+            build=tar(member("null", tarfile.CHRTYPE)), error=ARCHIVE, says="neither"),
+    Hostile(kind="archive with a pipe", does="blocks the reader",
+            build=tar(member("pipe", tarfile.FIFOTYPE)), error=ARCHIVE, says="neither"),
+    Hostile(kind="archive with two names that differ in case", does="overwrites what was checked",
+            build=tar(member("meta.yaml"), member("META.yaml")), error=ARCHIVE,
+            says="one file on some systems"),
+    Hostile(kind="zip with a link", does="writes through the link",
+            build=zipped({"a": b"/etc"}, mode=stat.S_IFLNK | 0o777), error=ARCHIVE,
+            says="neither file nor folder"),
+    Hostile(kind="zip bomb", does="fills the disk", build=zipped({"x": bytes(4 * 2**20)}),
+            error=ARCHIVE, says="allowed are"),
+    Hostile(kind="damaged archive", does="breaks the reader",
+            build=lambda root, trace: str(write(root / "model.zip", b"PK\x03\x04junk")),
+            error=ARCHIVE, says="cannot be unpacked"),
+]  # fmt: skip
+
+
+def render_table() -> str:
+    """Return the table of the guide."""
+    rows = [("bundle", "tries to", "error")]
+    rows += [(k.kind.replace("|", "\\|"), k.does, f"`{k.error}`") for k in KINDS]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---|---|---|")
+    return "\n".join(lines)
+
+
+def replace_table(page: str) -> str:
+    """Return the page with the table as it is now."""
+    start = page.index("| bundle | tries to |")
+    end = page.index("\n\n", start)
+    return page[:start] + render_table() + page[end:]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(replace_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
