@@ -12,6 +12,7 @@ from typing import Any
 
 from espnet3.components.inference.records import as_names, select_inputs
 from espnet3.errors import InferenceError
+from espnet3.publication.code_scope import CodeScope
 from espnet3.publication.session_inputs import adapt_inputs, read_rate
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
 
@@ -27,6 +28,7 @@ class BackendCall:
         input_key: Name or names of its inputs.
         output_fn: Called on every result.
         policy: What the model may make of dotted paths.
+        scope: The modules that its own imports should find.
         lock: Held during a call, unless the back end declares ``thread_safe = True``.
     """
 
@@ -34,6 +36,7 @@ class BackendCall:
     input_key: str | list[str]
     output_fn: Callable[..., Any] | None
     policy: TargetPolicy | None
+    scope: CodeScope | None
     lock: threading.RLock
 
     def select(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,4 +107,6 @@ class BackendCall:
 
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         # A back end may import or build something only now: the rules of loading still hold.
-        return contextlib.nullcontext() if self.policy is None else use_target_policy(self.policy)
+        if self.policy is not None:
+            return use_target_policy(self.policy)
+        return contextlib.nullcontext() if self.scope is None else self.scope.active()

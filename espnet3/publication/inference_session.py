@@ -14,17 +14,20 @@ from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.publication.backend_call import BackendCall
 from espnet3.publication.bundle_loading import (
-    ArtifactRequest,
-    InputKey,
     SessionParts,
-    Trust,
-    build_pretrained,
     load_from_artifacts,
     load_from_config,
 )
+from espnet3.publication.code_scope import CodeScope
 from espnet3.publication.downloads import ZOO_DOWNLOADER, fetch_artifacts
 from espnet3.publication.golden import verify_samples
 from espnet3.publication.hub import is_hub_tag, is_pinned
+from espnet3.publication.session_backend import (
+    ArtifactRequest,
+    InputKey,
+    Trust,
+    build_pretrained,
+)
 from espnet3.utils.import_utils import TargetPolicy
 
 logger = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ class InferenceSession:
         self.bundle_metadata = dict(bundle_metadata or {})
         self.artifacts = dict(artifacts or {})
         self._policy: TargetPolicy | None = None
+        self._scope: CodeScope | None = None
         self._lock = threading.RLock()
 
     @property
@@ -171,6 +175,7 @@ class InferenceSession:
             input_key=self.input_key,
             output_fn=self.output_fn,
             policy=self._policy,
+            scope=self._scope,
             lock=self._lock,
         )
 
@@ -372,5 +377,5 @@ class InferenceSession:
             artifacts=artifacts,
         )
         session.output_fn_path = parts.output_fn_path
-        session._policy = parts.policy
+        session._policy, session._scope = parts.policy, parts.scope
         return session

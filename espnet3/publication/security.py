@@ -20,7 +20,8 @@ from typing import Any
 
 from espnet3.errors import UntrustedTargetError
 from espnet3.publication.bundle import is_member
-from espnet3.publication.user_code import is_activated, untrusted_reference
+from espnet3.publication.code_scope import is_activated
+from espnet3.publication.user_code import untrusted_reference
 from espnet3.utils.import_utils import TRUSTED_TARGETS
 
 _ENV_ALLOWED = "ESPNET3_ALLOWED_TARGETS"

@@ -38,9 +38,11 @@ def packed(tmp_path):
 def _forget_user_code(monkeypatch):
     import sys
 
-    from espnet3.publication import user_code
+    from espnet3.publication import code_scope
 
-    monkeypatch.setattr(user_code, "_activated", set())
+    monkeypatch.setattr(code_scope, "_activated", set())
+    monkeypatch.setattr(code_scope, "_scopes", {})
+    monkeypatch.setattr(code_scope.CodeScope, "_current", None)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield

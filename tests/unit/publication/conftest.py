@@ -9,7 +9,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from espnet3.publication import user_code
+from espnet3.publication import code_scope
 from espnet3.utils import publish_utils
 
 BACKENDS = "tests.unit.publication.backends"
@@ -75,7 +75,9 @@ def _fresh_imports(monkeypatch):
     import sys
 
     path, modules = list(sys.path), set(sys.modules)
-    monkeypatch.setattr(user_code, "_activated", set())
+    monkeypatch.setattr(code_scope, "_activated", set())
+    monkeypatch.setattr(code_scope, "_scopes", {})
+    monkeypatch.setattr(code_scope.CodeScope, "_current", None)
     yield
     sys.path[:] = path
     for name in set(sys.modules) - modules:

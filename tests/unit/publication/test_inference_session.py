@@ -387,7 +387,7 @@ def test_importing_publication_loads_nothing_heavy():
 
 
 def test_a_misspelt_keyword_names_the_one_that_was_meant():
-    from espnet3.publication.bundle_loading import UnexpectedKeywordError, _check_keywords
+    from espnet3.publication.session_backend import UnexpectedKeywordError, _check_keywords
 
     recognizer = "espnet3.systems.asr.recognizer.SpeechRecognizer"
     with pytest.raises(UnexpectedKeywordError, match='did you mean "trust_user_code"'):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from espnet3.publication import InferenceSession
-from espnet3.publication.user_code import activate, choose_import_roots, decide, find_references
+from espnet3.publication.code_scope import activate
+from espnet3.publication.user_code import choose_import_roots, decide, find_references
 from tests.unit.publication.conftest import BACKENDS, write
 
 REFERENCES = [("output_fn", "src.a.b")]
@@ -87,6 +89,45 @@ def test_two_bundles_with_the_same_module_names_keep_their_own_code(tmp_path, in
         for name, with_init in zip("ab", inits, strict=True)
     ]
     assert [session(1) for session in sessions] == ["a", "b"]
+
+
+def make_lazy_bundle(root, answer):
+    artifacts = make_bundle(root, answer, with_init=True)
+    write(
+        root / "src" / "inference.py",
+        "def build(data, model_output, idx):\n"
+        "    from src.late import ANSWER\n    import helper\n    return ANSWER, helper.ANSWER\n",
+    )
+    write(root / "src" / "late.py", f"ANSWER = {answer!r}\n")
+    return artifacts
+
+
+def test_what_is_imported_only_when_it_is_needed_comes_from_the_right_bundle(tmp_path):
+    load = InferenceSession.from_artifacts
+    made = [make_lazy_bundle(tmp_path / name, name) for name in "ab"]
+    first, second, again = [load(made[i], trust_user_code=True) for i in (0, 1, 0)]
+    for _ in range(2):
+        assert first(1) == again(1) == ("a", "a")
+        assert second(1) == ("b", "b")
+
+    def nested(speech):
+        inner = first(speech)
+        from src.late import ANSWER
+
+        return inner, ANSWER
+
+    second.model, second.output_fn = nested, None
+    assert second(1) == (("a", "a"), "b")
+
+
+def test_threads_with_different_bundles_do_not_disturb_each_other(tmp_path):
+    load = InferenceSession.from_artifacts
+    sessions = {
+        name: load(make_lazy_bundle(tmp_path / name, name), trust_user_code=True) for name in "ab"
+    }
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda name: (name, sessions[name](1)), "abab" * 10))
+    assert all(found == (name, name) for name, found in results)
 
 
 def test_roots_go_to_the_front_of_the_path_once(tmp_path):

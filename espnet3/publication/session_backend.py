@@ -1,0 +1,131 @@
+"""Build the back end of a session: what a config describes, or a class that the caller chose."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from espnet3.components.inference.backend import build_model
+from espnet3.errors import ConfigError, InferenceError, MissingConfigError, did_you_mean
+from espnet3.publication import bundle
+from espnet3.utils.import_utils import import_object
+from espnet3.utils.source_signatures import find_signature
+
+InputKey = str | Sequence[str]
+
+STOCK_PROVIDER = "espnet3.systems.base.inference_provider.InferenceProvider"
+
+
+_SESSION_ARGUMENTS = (
+    *("backend_class", "downloader_class", "input_key", "output_fn_path", "enable_user_code"),
+    *("trust_user_code", "user_code_paths", "prefer_model_batch"),
+    *("fallback_to_single_on_batch_error", "verify"),
+)
+
+
+class UnexpectedKeywordError(ConfigError, TypeError):
+    """A keyword argument that neither the session nor its model takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What the caller allows bundled code to do."""
+
+    enable_user_code: bool | None = None
+    trust_user_code: bool = False
+    user_code_paths: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactRequest:
+    """Artifacts of a bundle and the caller's wishes about them."""
+
+    artifacts: Mapping[str, Any]
+    trust: Trust
+    backend_class: str | type | None = None
+    input_key: InputKey | None = None
+    output_fn_path: str | None = None
+    backend_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_described(config: Mapping[str, Any], request: ArtifactRequest) -> Any:
+    """Build ``config.model``; ``None`` when the caller names another class or there is none."""
+    model = config.get("model")
+    if request.backend_class is not None or not isinstance(model, Mapping):
+        return None
+    _check_keywords(model.get("_target_"), request.backend_kwargs)
+    return build_configured({**config, "model": {**model, **request.backend_kwargs}})
+
+
+def _check_keywords(target: Any, keywords: Mapping[str, Any]) -> None:
+    """Name a misspelt argument of a session, which the model would not know either."""
+    signature = find_signature(target) if isinstance(target, str) and keywords else None
+    if signature is None or signature.takes_any:
+        return
+    for name in keywords:
+        if name not in signature.parameters:
+            known = [*signature.parameters, *_SESSION_ARGUMENTS]
+            takes = "the model takes: " + ", ".join(signature.parameters)
+            raise UnexpectedKeywordError(
+                f"got an unexpected keyword argument {name!r}, which neither InferenceSession nor"
+                f" {target} takes",
+                hint=did_you_mean(name, known) or takes,
+            )
+
+
+def build_configured(config: Mapping[str, Any]) -> Any:
+    """Build ``config.model``, with the provider that the config names."""
+    section = config.get("provider")
+    provider = section.get("_target_") if isinstance(section, Mapping) else None
+    if provider and provider != STOCK_PROVIDER:
+        return import_object(provider, key="provider._target_").build_model(config)
+    return build_model(config)
+
+
+def build_pretrained(
+    backend_class: str | type, model_tag: str, arguments: Mapping[str, Any]
+) -> Any:
+    """Let a back end class fetch and build a model by itself.
+
+    Raises:
+        InferenceError: If it has no ``from_pretrained``.
+    """
+    cls = _import_class(backend_class)
+    if not hasattr(cls, "from_pretrained"):
+        raise InferenceError(
+            f"backend_class {cls!r} has no from_pretrained\n"
+            "  leave out enable_user_code=False, so that the model is fetched for it"
+        )
+    return cls.from_pretrained(model_tag=model_tag, **arguments)
+
+
+def _import_class(backend: str | type) -> Any:
+    return import_object(backend, key="backend_class") if isinstance(backend, str) else backend
+
+
+def build_backend_class(request: ArtifactRequest) -> Any:
+    """Build the class that the caller chose, from the artifacts of a bundle.
+
+    Raises:
+        MissingConfigError: If there is none.
+    """
+    if request.backend_class is None:
+        raise MissingConfigError(
+            "the bundle has no conf/inference.yaml that describes an inference config",
+            hint="give backend_class, the class that loads these artifacts",
+        )
+    cls = _import_class(request.backend_class)
+    factory = getattr(cls, "from_pretrained", None)
+    own = [name for name in bundle.CONFIG_ENTRIES if not _names_parameter(factory or cls, name)]
+    arguments = {k: v for k, v in request.artifacts.items() if k not in own}
+    arguments |= request.backend_kwargs
+    return factory(model_tag=None, **arguments) if factory else cls(**arguments)
+
+
+def _names_parameter(function: Any, name: str) -> bool:
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
