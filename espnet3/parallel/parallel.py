@@ -159,16 +159,17 @@ def get_client(
     client = build_client(config)
     try:
         if setup_fn is not None:
-            _register(client, setup_fn)
+            register_env(client, setup_fn)
         yield client
     finally:
         close_client(client)
 
 
-def _register(client: Client, setup_fn: SetupFn) -> None:
-    from espnet3.parallel.worker_plugin import register_env
+def register_env(client: Client, setup_fn: SetupFn) -> None:
+    """Let ``setup_fn`` build the environment of all workers of a client, present and future."""
+    from espnet3.parallel import worker_plugin
 
-    register_env(client, setup_fn)
+    worker_plugin.register_env(client, setup_fn)
 
 
 def close_client(client: Any) -> None:
@@ -233,7 +234,7 @@ def _iter_results(
             client = stack.enter_context(get_client(setup_fn=setup_fn))
             num_workers = read_settings().num_workers
         elif setup_fn is not None:
-            _register(client, setup_fn)
+            register_env(client, setup_fn)
         num_workers = max(num_workers, len(client.nthreads()))
         pool: WorkPool[tuple[int, Any]] = WorkPool(client, num_workers=num_workers)
         work = functools.partial(_call_each, func, kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -95,7 +95,9 @@ class WorkPool(Generic[U]):
         self.deaths = 0
         """Workers that died with work."""
 
-    def run(self, func: Callable[..., Any], backlog: Backlog[U]) -> Iterator[Finished[U]]:
+    def run(
+        self, func: Callable[..., Any], backlog: Backlog[U]
+    ) -> Generator[Finished[U], None, None]:
         """Call ``func(units)`` on the workers until the backlog is empty.
 
         Args:

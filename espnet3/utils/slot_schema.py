@@ -85,6 +85,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "parallel": _PARALLEL,
         "provider": _MAPPING,
         "runner": _MAPPING,
+        "execution": Key(settings="espnet3.components.inference.settings.ExecutionSettings"),
         "device": _NAME,
         "device_index": _COUNT,
         "local_rank": _COUNT,

@@ -5,10 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,7 +13,12 @@ from espnet3.errors import InferenceError
 from espnet3.parallel.parallel import preserve_parallel_config, set_parallel
 from espnet3.systems.base.settings import InferenceSettings
 from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.settings import parse_settings
+
+if TYPE_CHECKING:
+    from espnet3.systems.base.inference_run import TestSet
+    from espnet3.systems.base.inference_workers import Workforce
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ def infer(config: DictConfig) -> None:
     """
     started = time.perf_counter()
     from espnet3.systems.base.inference_checks import check_before_building
+    from espnet3.systems.base.inference_workers import Workforce
 
     with preserve_parallel_config():
         set_parallel(config.get("parallel"))
@@ -47,36 +50,29 @@ def infer(config: DictConfig) -> None:
         names = settings.test_names()
         check_before_building(to_plain(config))
         logger.info("Inference: inference_dir=%s test_sets=%s", settings.inference_dir, names)
-        for name in names:
-            _infer_test_set(config, settings, name)
+        with Workforce() as workforce:
+            for name in names:
+                _infer_test_set(config, settings, name, workforce)
     logger.info("Inference finished: seconds=%.1f", time.perf_counter() - started)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _TestSet:
-    """One test set on its way to disk."""
+def _infer_test_set(
+    config: DictConfig, settings: InferenceSettings, name: str, workforce: Workforce
+) -> None:
+    from espnet3.systems.base.inference_run import decode_test_set
+    from espnet3.systems.base.inference_writer import STATE_DIR
 
-    name: str
-    folder: Path
-    num_samples: int
-    parts: Mapping[str, str]
-    """Digests of what the outputs depend on."""
-    sample_rate: float | None
-    """Samples per second of its audio, where the data set tells."""
-    runner: Any
-
-
-def _infer_test_set(config: DictConfig, settings: InferenceSettings, name: str) -> None:
     try:
         test_set = _prepare(config, settings, name)
         if not _is_up_to_date(test_set, settings):
-            _decode(test_set, settings)
+            with file_lock(test_set.folder / STATE_DIR / "lock", timeout=0):
+                decode_test_set(test_set, settings, workforce)
     except Exception as error:
         error.add_note(f"in test set {name!r}")
         raise
 
 
-def _is_up_to_date(test_set: _TestSet, settings: InferenceSettings) -> bool:
+def _is_up_to_date(test_set: TestSet, settings: InferenceSettings) -> bool:
     """Tell whether the outputs are those that decoding would give; say why if not."""
     from espnet3.systems.base.inference_state import FinishedRun
 
@@ -84,6 +80,13 @@ def _is_up_to_date(test_set: _TestSet, settings: InferenceSettings) -> bool:
     if earlier is None or not settings.reuses_finished_run:
         return False
     changes = earlier.find_changes(test_set.folder, test_set.parts)
+    if not changes and earlier.num_failed:
+        logger.info(
+            "Test set %s: %d samples failed last time and are tried again",
+            test_set.name,
+            earlier.num_failed,
+        )
+        return False
     if changes:
         logger.info("Test set %s: decoded again, because of %s", test_set.name, ", ".join(changes))
         return False
@@ -96,10 +99,10 @@ def _is_up_to_date(test_set: _TestSet, settings: InferenceSettings) -> bool:
     return True
 
 
-def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> _TestSet:
+def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> TestSet:
     from espnet3.systems.base.inference_fingerprint import fingerprint_parts
-    from espnet3.systems.base.inference_progress import find_sample_rate
     from espnet3.systems.base.inference_provider import InferenceProvider
+    from espnet3.systems.base.inference_run import TestSet
 
     own_config = with_test_set(config, name)
     params = dict(to_plain((settings.provider or {}).get("params")) or {})
@@ -121,12 +124,13 @@ def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> _Tes
     num_samples = len(dataset)
     if num_samples == 0:
         raise InferenceError(f"test set {name!r} is empty")
-    return _TestSet(
+    return TestSet(
         name=name,
         folder=settings.inference_dir / name,
         num_samples=num_samples,
         parts=fingerprint_parts(to_plain(own_config), num_samples=num_samples),
-        sample_rate=find_sample_rate(dataset),
+        dataset=dataset,
+        provider=provider,
         runner=runner,
     )
 
@@ -147,7 +151,7 @@ def _build_runner(settings: InferenceSettings, provider: Any) -> Any:
         provider=provider,
         async_mode=False,
         idx_key=settings.idx_key or "utt_id",
-        hyp_key=_output_fields(settings),
+        hyp_key=settings.output_fields(),
         ref_key=[],
         batch_size=settings.batch_size,
     )
@@ -157,62 +161,3 @@ def _build_runner(settings: InferenceSettings, provider: Any) -> Any:
             "`idx_key` and `resolve_idx_key`; derive it from InferenceRunner"
         )
     return runner
-
-
-def _output_fields(settings: InferenceSettings) -> list[str]:
-    keys = settings.output_keys or []
-    return [keys] if isinstance(keys, str) else list(keys)
-
-
-def _decode(test_set: _TestSet, settings: InferenceSettings) -> None:
-    from espnet3.systems.base.inference_progress import AudioMeter, ProgressBar, use_meter
-    from espnet3.systems.base.inference_state import FinishedRun, discard
-    from espnet3.systems.base.inference_writer import InferenceWriter
-
-    started = time.perf_counter()
-    discard(test_set.folder)
-    logger.info("Test set %s: samples=%d", test_set.name, test_set.num_samples)
-    meter = AudioMeter(test_set.sample_rate)
-    writer = InferenceWriter(
-        test_set.folder,
-        idx_key=test_set.runner.idx_key,
-        fields=_output_fields(settings),
-        artifacts=settings.output_artifacts,
-    )
-    with (
-        writer,
-        use_meter(meter),
-        ProgressBar(test_set.name, test_set.num_samples, meter) as progress,
-    ):
-        for record in _iter_results(test_set):
-            if writer.count == 0:
-                test_set.runner.resolve_idx_key(record)
-            writer.add(record)
-            progress.advance()
-        if writer.count == 0:
-            raise InferenceError(f"the runner returned no result for test set {test_set.name!r}")
-        writer.commit()
-    seconds = time.perf_counter() - started
-    if writer.count < test_set.num_samples:
-        logger.warning("Only %d of %d samples have a result", writer.count, test_set.num_samples)
-    run = FinishedRun.of(
-        writer, num_samples=test_set.num_samples, seconds=seconds, parts=test_set.parts
-    )
-    run.save(test_set.folder)
-    logger.info("Test set %s: %s", test_set.name, progress.summary(seconds))
-
-
-def _iter_results(test_set: _TestSet) -> Iterator[Any]:
-    """Yield flat records; one by one where the runner can, so that memory stays small."""
-    from espnet3.components.inference.records import iter_records
-    from espnet3.systems.base.inference_runner import InferenceRunner
-
-    runner, indices = test_set.runner, list(range(test_set.num_samples))
-    if isinstance(runner, InferenceRunner) and type(runner).__call__ is InferenceRunner.__call__:
-        return runner.iter_results(indices)
-    results = runner(indices)
-    if results is None:
-        raise InferenceError(
-            "the runner returned None. Async inference is not supported by the infer stage"
-        )
-    return iter_records(results)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import MissingConfigError, ParallelError
+from espnet3.errors import MissingConfigError
 from espnet3.parallel.parallel import read_settings
 from espnet3.systems.base.model_files import absent_file
 from espnet3.utils.config_utils import iter_targets
@@ -21,14 +21,9 @@ def check_before_building(config: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: If a function cannot be imported or called as it will be.
-        ParallelError: If the registered parallel configuration asks for workers.
         MissingConfigError: If a file under ``model`` does not exist.
     """
-    if not read_settings().is_in_process:
-        raise ParallelError(
-            "the infer stage works in its own process only\n"
-            "  set `parallel: {env: local, n_workers: 1}`"
-        )
+    read_settings().num_workers  # noqa: B018
     if config.get("output_fn"):
         load_output_fn(config["output_fn"])
     for key, target in iter_targets(config.get("output_artifacts"), "output_artifacts"):

@@ -15,6 +15,7 @@ from espnet3.utils.named_files import iter_files
 from espnet3.utils.source_lookup import find_source
 
 _VOLATILE = {"parallel", "device", "device_index", "local_rank"}
+_VOLATILE_EXECUTION = {"prefetch", "on_error", "max_failures", "keep_journal"}
 _YAML_SUFFIXES = {".yaml", ".yml"}
 
 
@@ -31,7 +32,7 @@ def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[st
         num_samples: Length of the test set.
     """
     parts = {
-        f"config.{name}": fingerprint(_without_resume(name, value))
+        f"config.{name}": fingerprint(_without_volatile(name, value))
         for name, value in config.items()
         if name not in _VOLATILE
     }
@@ -52,10 +53,12 @@ def input_files(config: Mapping[str, Any]) -> dict[str, list[Path]]:
     return {"data": sorted(data), "model": sorted(_model_files(config, recipe_dir))}
 
 
-def _without_resume(name: str, value: Any) -> Any:
-    if name == "runner" and isinstance(value, Mapping):
-        return {k: v for k, v in value.items() if k != "resume"}
-    return value
+def _without_volatile(name: str, value: Any) -> Any:
+    """Leave out what changes how the outputs come about, but not what they are."""
+    volatile = {"runner": {"resume"}, "execution": _VOLATILE_EXECUTION}.get(name)
+    if volatile is None or not isinstance(value, Mapping):
+        return value
+    return {k: v for k, v in value.items() if k not in volatile}
 
 
 def _manifests(config: Mapping[str, Any]) -> Iterator[Path]:

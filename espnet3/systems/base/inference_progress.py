@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextvars import ContextVar
+import logging
+import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from espnet3.utils.progress import progress_bar
 from espnet3.utils.types import Seconds
 
+logger = logging.getLogger(__name__)
+
+_LOG_EVERY: Seconds = 30.0
+_SHOW_EVERY: Seconds = 0.5
 _RATE_KEYS = ("sample_rate", "sr", "fs")
 
 
@@ -29,28 +33,33 @@ class AudioMeter:
     def add(self, data: Mapping[str, Any], keys: Sequence[str]) -> None:
         """Count one sample by its first one-dimensional input."""
         rate = next((data[key] for key in _RATE_KEYS if data.get(key)), self.sample_rate)
-        lengths = [len(data[k]) for k in keys if len(getattr(data[k], "shape", ())) == 1]
+        lengths = [len(data[k]) for k in keys if len(getattr(data.get(k), "shape", ())) == 1]
         if self.seconds is None or rate is None or not lengths:
             self.seconds = None
         else:
             self.seconds += lengths[0] / float(rate)
 
 
-class ProgressBar:
-    """A bar on a terminal that shows samples, speed and real-time factor.
+class Progress:
+    """A bar on a terminal, or a line in the log now and then: samples, speed, real-time factor.
 
     Args:
         name: Test set, shown in front.
         total: Number of samples.
-        meter: Knows how much audio the model was given.
+        initial: Samples that an earlier run has finished.
     """
 
-    def __init__(self, name: str, total: int, meter: AudioMeter) -> None:
-        self._meter = meter
-        self._bar = progress_bar(total, name)
+    def __init__(self, name: str, total: int, initial: int = 0) -> None:
+        self._name = name
+        self._total = total
+        self._initial = initial
+        self._bar = progress_bar(total, name, initial=initial)
+        self._started = self._shown = time.perf_counter()
         self._count = 0
+        self._failed = 0
+        self._audio: Seconds | None = 0.0
 
-    def __enter__(self) -> ProgressBar:
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(
@@ -61,22 +70,47 @@ class ProgressBar:
     ) -> None:
         self._bar.close()
 
-    def advance(self) -> None:
-        """Count one finished sample."""
-        self._count += 1
-        if not self._bar.disable and self._meter.seconds:
-            elapsed = self._bar.format_dict["elapsed"]
-            self._bar.set_postfix_str(f"RTF {elapsed / self._meter.seconds:.3f}", refresh=False)
-        self._bar.update()
+    @property
+    def seconds(self) -> Seconds:
+        """Time since the start."""
+        return time.perf_counter() - self._started
 
-    def summary(self, seconds: Seconds) -> str:
-        """Return one line about a finished test set; ``seconds`` is the time that it took."""
-        speed = self._count / seconds
-        text = f"samples={self._count} seconds={seconds:.1f} samples_per_second={speed:.1f}"
-        if self._meter.seconds:
-            audio = self._meter.seconds
-            text += f" audio_seconds={audio:.1f} RTF={seconds / audio:.4f}"
-        return text
+    def advance(self, count: int, *, failed: int = 0, audio_seconds: Seconds | None = None) -> None:
+        """Count finished and failed samples, and the audio that they had."""
+        self._count += count
+        self._failed += failed
+        known = self._audio is not None and audio_seconds is not None
+        self._audio = self._audio + audio_seconds if known else None  # type: ignore[operator]
+        now = time.perf_counter()
+        if now - self._shown > (_LOG_EVERY if self._bar.disable else _SHOW_EVERY):
+            self._shown = now
+            if self._bar.disable:
+                logger.info("%s: %s", self._name, self._line())
+            self._bar.set_postfix_str(self._speed(self.seconds), refresh=False)
+        self._bar.update(count + failed)
+
+    def summary(self) -> str:
+        """Return one line about a finished test set."""
+        seconds = max(self.seconds, 1e-9)
+        text = f"samples={self._count} seconds={seconds:.1f}"
+        text += f" samples_per_second={self._count / seconds:.1f}"
+        if self._audio:
+            text += f" audio_seconds={self._audio:.1f} RTF={seconds / self._audio:.4f}"
+        return text + (f" failed={self._failed}" if self._failed else "")
+
+    def _line(self) -> str:
+        done = self._initial + self._count + self._failed
+        speed = max(self._count + self._failed, 1) / self.seconds
+        rest = (self._total - done) / speed
+        return (
+            f"{done}/{self._total} {100 * done // self._total}% | {speed:.1f} utt/s "
+            f"{self._speed(self.seconds)} | about {rest:.0f} s left"
+        )
+
+    def _speed(self, seconds: Seconds) -> str:
+        parts = [f"RTFx {self._audio / seconds:.0f}"] if self._audio else []
+        parts += [f"{self._failed} failed"] if self._failed else []
+        return " | ".join(parts)
 
 
 def find_sample_rate(dataset: Any) -> float | None:
@@ -84,24 +118,3 @@ def find_sample_rate(dataset: Any) -> float | None:
     owners = (dataset, getattr(dataset, "dataset", None))
     rates = (getattr(owner, name, None) for owner in owners for name in _RATE_KEYS)
     return next((float(rate) for rate in rates if isinstance(rate, int | float) and rate), None)
-
-
-_meter: ContextVar[AudioMeter | None] = ContextVar("espnet3_audio_meter", default=None)
-
-
-@contextlib.contextmanager
-def use_meter(meter: AudioMeter) -> Iterator[None]:
-    """Let ``meter`` count the samples that are decoded inside the block."""
-    token = _meter.set(meter)
-    try:
-        yield
-    finally:
-        _meter.reset(token)
-
-
-def observe_samples(samples: Sequence[Any], keys: Sequence[str]) -> None:
-    """Tell the meter of the innermost :func:`use_meter` block, if any, about samples."""
-    meter = _meter.get()
-    if meter is not None:
-        for data in samples:
-            meter.add(data, keys)

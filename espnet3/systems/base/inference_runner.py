@@ -16,7 +16,6 @@ from espnet3.components.inference.records import (
 )
 from espnet3.errors import InferenceError
 from espnet3.parallel.base_runner import BaseRunner, LocalEnvProvider
-from espnet3.systems.base.inference_progress import observe_samples
 from espnet3.utils.import_utils import import_object
 
 
@@ -76,7 +75,6 @@ class InferenceRunner(BaseRunner):
             return _forward_batch(list(idx), dataset, model, keys, model_kwargs, output_fn)
         data = dataset[idx]
         inputs = select_inputs(data, keys)
-        observe_samples([data], keys)
         with _no_grad():
             output = model(**inputs, **model_kwargs)
         return output if output_fn is None else output_fn(data=data, model_output=output, idx=idx)
@@ -89,11 +87,7 @@ class InferenceRunner(BaseRunner):
             DataError: If a record lacks the id or a required field.
         """
         outputs = super().__call__(indices)
-        return None if outputs is None else list(self._checked(outputs))
-
-    def iter_results(self, indices: Iterable[Any]) -> Iterator[dict[str, Any]]:
-        """Yield what :meth:`__call__` returns, without keeping it."""
-        return self._checked(self.iter_outputs(indices))
+        return outputs if outputs is None or self.async_mode else list(self._checked(outputs))
 
     def resolve_idx_key(self, output: Any) -> str:
         """Return the name of the id field, after a check that ``output`` has a single id."""
@@ -126,7 +120,6 @@ def _forward_batch(
     data = [dataset[idx] for idx in indices]
     rows = [select_inputs(sample, keys) for sample in data]
     columns = {key: [row[key] for row in rows] for key in keys}
-    observe_samples(data, keys)
     try:
         with _no_grad():
             output = model(**columns, **model_kwargs)

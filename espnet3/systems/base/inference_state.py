@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from espnet3.systems.base.inference_writer import STATE_DIR, InferenceWriter
+from espnet3.systems.base.inference_writer import STATE_DIR
 from espnet3.utils.fingerprint import fingerprint, fingerprint_file
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.scp_utils import read_scp
@@ -32,6 +33,8 @@ class FinishedRun:
     """Fields whose SCP lines name files."""
     parts: Mapping[str, str]
     """Digests of what the outputs depend on."""
+    num_failed: int = 0
+    """Samples without an output, because decoding them failed."""
 
     @classmethod
     def load(cls, folder: Path) -> FinishedRun | None:
@@ -45,24 +48,16 @@ class FinishedRun:
             return None
 
     @classmethod
-    def of(
-        cls,
-        writer: InferenceWriter,
-        *,
-        num_samples: int,
-        seconds: Seconds,
-        parts: Mapping[str, str],
-    ) -> FinishedRun:
-        """Describe the run whose files ``writer`` has committed."""
-        digests = {f: fingerprint_file(writer.folder / f"{f}.scp") for f in writer.fields}
-        return cls(
-            num_samples=num_samples,
-            num_records=writer.count,
-            seconds=round(seconds, 3),
-            scp_digests=digests,
-            artifact_fields=sorted(writer.artifact_fields),
-            parts=parts,
-        )
+    def of(cls, folder: Path, *, fields: Sequence[str], **counts: Any) -> FinishedRun:
+        """Describe the run whose SCP files of ``fields`` are in ``folder``.
+
+        Args:
+            folder: Folder of the test set.
+            fields: Output fields.
+            **counts: All further attributes.
+        """
+        digests = {field: fingerprint_file(folder / f"{field}.scp") for field in fields}
+        return cls(scp_digests=digests, **counts)
 
     def save(self, folder: Path) -> None:
         """Write the record; from then on the outputs count as complete."""

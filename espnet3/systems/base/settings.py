@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.components.callbacks.settings import read_criteria
+from espnet3.components.inference.settings import ExecutionSettings, choose_mode
 from espnet3.components.trainers.settings import TrainerSettings
 from espnet3.errors import MissingConfigError, SettingError
 from espnet3.parallel.settings import ParallelSettings
@@ -87,6 +88,8 @@ class InferenceSettings:
     """``_target_`` of the provider, and its ``params``."""
     runner: dict[str, Any] | None = None
     """``_target_`` of the runner, and its arguments."""
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    """How samples are batched, read ahead and what happens when one fails."""
     others: dict[str, Any] = rest("Keys of the provider, the model and the parallel runtime.")
 
     def __post_init__(self) -> None:
@@ -105,6 +108,12 @@ class InferenceSettings:
         resume = (self.runner or {}).get("resume", "auto")
         if not isinstance(resume, bool) and resume != "auto":
             raise SettingError("must be auto, true or false", key="runner.resume", value=resume)
+        choose_mode(self.execution.batching, self.batch_size)
+
+    def output_fields(self) -> list[str]:
+        """Return the fields to write; none if the first record decides."""
+        keys = self.output_keys or []
+        return [keys] if isinstance(keys, str) else list(keys)
 
     @property
     def reuses_finished_run(self) -> bool:

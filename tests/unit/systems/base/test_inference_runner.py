@@ -148,13 +148,6 @@ def test_keys_from_a_config_become_lists():
     assert runner.resolve_idx_key({"utt_id": 0}) == "utt_id"
 
 
-def test_results_come_one_at_a_time():
-    results = Replays(Provider([{"utt_id": 0}, "bad"]), hyp_key=[], ref_key=[]).iter_results([0, 1])
-    assert next(results) == {"utt_id": 0}
-    with pytest.raises(TypeError):
-        next(results)
-
-
 def test_none_passes_through(monkeypatch):
     monkeypatch.setattr(BaseRunner, "__call__", lambda self, indices: None)
     assert InferenceRunner(Provider([]))([0]) is None

@@ -1,0 +1,204 @@
+"""B6: what the ``infer`` stage costs beyond the model.
+
+Three parts. A small torch model one sample at a time and in batches, against a bare loop over the
+same samples and the same batches: speed of the stage divided by that of the loop, in processor time
+of the one thread that both take. A trivial model
+over many samples: microseconds per sample, from the data set to the SCP file. The same
+single-threaded model in this process and with two workers: ratio of the decoding times, without
+the start of the workers. With other work on the machine the wall time of two workers says little,
+so the processor time that they take beyond one process is shown too.
+
+    python benchmarks/b6_infer.py [--items 200000] [--repeats 5] [--workers 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    import sys
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.timing import interleave, machine_load, median_ratio, pin_threads
+
+pin_threads()
+
+import torch  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
+
+from espnet3.systems.base.inference import infer  # noqa: E402
+
+HERE = "benchmarks.b6_infer"
+SIZE = 4000
+
+
+class Samples:
+    """Ready-made samples, so that reading costs nothing."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        generator = torch.Generator().manual_seed(0)
+        self.speech = [torch.randn(SIZE, generator=generator) for _ in range(16)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"utt_id": f"utt{index:07d}", "speech": self.speech[index % 16]}
+
+
+class Organizer:
+    """Test sets of any size."""
+
+    def __init__(self, test: list[dict[str, Any]]) -> None:
+        self.test = {entry["name"]: Samples(entry["count"]) for entry in test}
+
+
+class Trivial:
+    """Does nothing."""
+
+    def __call__(self, speech: Any) -> str:
+        return "a few words of text"
+
+
+class Network:
+    """A few milliseconds of matrix products for each sample, in one thread."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(80, 1024), torch.nn.ReLU(), torch.nn.Linear(1024, 2048), torch.nn.ReLU()
+        )
+
+    def __call__(self, speech: Any) -> Any:
+        is_list = isinstance(speech, list)
+        samples = torch.stack(speech if is_list else [speech])
+        with torch.no_grad():
+            values = self.net(samples.view(len(samples), -1, 80)).mean((1, 2))
+        texts = [f"{value:.3f}" for value in values.tolist()]
+        return texts if is_list else texts[0]
+
+
+def build_output(data: Any, model_output: Any, idx: Any) -> Any:
+    if isinstance(idx, list):
+        rows = zip(data, model_output, strict=True)
+        return [{"utt_id": sample["utt_id"], "hyp": text} for sample, text in rows]
+    return {"utt_id": data["utt_id"], "hyp": model_output}
+
+
+def run_stage(folder: str, model: str, count: int, **changes: Any) -> dict[str, Any]:
+    """Run the stage and return its report."""
+    config = {
+        "recipe_dir": ".",
+        "inference_dir": folder,
+        "dataset": {"_target_": f"{HERE}.Organizer", "test": [{"name": "test", "count": count}]},
+        "model": {"_target_": f"{HERE}.{model}"},
+        "input_key": "speech",
+        "output_fn": f"{HERE}.build_output",
+        "output_keys": ["hyp"],
+        "provider": {"_target_": "espnet3.systems.base.inference_provider.InferenceProvider"},
+        "runner": {
+            "_target_": "espnet3.systems.base.inference_runner.InferenceRunner",
+            "resume": False,
+        },
+        **changes,
+    }
+    infer(OmegaConf.create(config))
+    return dict(json.loads((Path(folder) / "test" / "inference_report.json").read_text()))
+
+
+def bare_loop(model: Any, count: int, batch_size: int | None, folder: str) -> float:
+    dataset = Samples(count)
+    started = time.process_time()
+    with (Path(folder) / "bare.scp").open("w", encoding="utf-8") as stream:
+        for start in range(0, count, batch_size or 1):
+            data = [dataset[i] for i in range(start, min(start + (batch_size or 1), count))]
+            speech = [sample["speech"] for sample in data]
+            texts = model(speech=speech) if batch_size else [model(speech=speech[0])]
+            for sample, text in zip(data, texts, strict=True):
+                stream.write(f"{sample['utt_id']} {text}\n")
+    return time.process_time() - started
+
+
+def stage_loop(folder: str, count: int, batch_size: int | None) -> float:
+    started = time.process_time()
+    run_stage(folder, "Network", count, batch_size=batch_size)
+    return time.process_time() - started
+
+
+def compare_with_loop(folder: str, count: int, repeats: int) -> None:
+    network = Network()
+    for batch_size, aim in ((None, 0.95), (16, 1.0)):
+        results = interleave(
+            {
+                "loop": lambda size=batch_size: bare_loop(network, count, size, folder),
+                "stage": lambda size=batch_size: stage_loop(folder, count, size),
+            },
+            repeats,
+        )
+        ratio = median_ratio(results, "loop", "stage")
+        per_sample = 1e3 * statistics.median(results["loop"]) / count
+        print(
+            f"batch {batch_size or 1:2d}: {per_sample:.2f} ms per sample in a bare loop; ", end=""
+        )
+        print(f"stage / loop {ratio:.3f}  (aim {aim})")
+
+
+def measure_overhead(folder: str, items: int) -> None:
+    cpu = time.process_time()
+    report = run_stage(folder, "Trivial", items)
+    cpu = time.process_time() - cpu
+    print(f"trivial model, {items} samples: {1e6 * report['seconds'] / items:.1f} us per sample,")
+    print(f"  of which {1e6 * cpu / items:.1f} us of processor time  (aim 60)")
+
+
+def measure_workers(folder: str, count: int, workers: int) -> None:
+    parallel = {"env": "local", "n_workers": workers}
+    before = os.times()
+    one = run_stage(folder, "Network", count)["seconds"]
+    middle = os.times()
+    report = run_stage(folder, "Network", count, parallel=parallel)
+    after = os.times()
+    # The report counts the start of the workers; a run of one sample tells how long that takes.
+    start = run_stage(folder, "Network", workers, parallel=parallel)["seconds"]
+    cpu_one = sum(middle[:4]) - sum(before[:4])
+    cpu_many = sum(after[:4]) - sum(middle[:4])
+    print(
+        f"{workers} workers: {one:.1f} s here, {report['seconds'] - start:.1f} s with workers ",
+        end="",
+    )
+    print(
+        f"(+ {start:.1f} s to start); speed-up {one / (report['seconds'] - start):.2f}  (aim 1.8)"
+    )
+    print(f"  processor time {cpu_one:.1f} s here, {cpu_many:.1f} s with workers and their start")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument("--samples", type=int, default=600)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.getLogger("espnet3").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        compare_with_loop(folder, args.samples, args.repeats)
+        measure_overhead(folder, args.items)
+        if args.workers > 1:
+            measure_workers(folder, 20 * args.samples, args.workers)
+    print(machine_load())
+
+
+if __name__ == "__main__":
+    main()

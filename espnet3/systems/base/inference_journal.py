@@ -1,0 +1,250 @@
+"""The journal of a test set: which samples are finished, and what came out.
+
+One line of JSON per entry. The first holds what the outputs depend on, one more the output fields,
+all others the index of a sample and its rows. Lines are only appended, so whatever happens to the
+process, all complete lines count and at most the last one is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import mmap
+import os
+import shutil
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from espnet3.systems.base.inference_writer import STATE_DIR, WrittenSample
+from espnet3.utils.path_utils import write_json
+from espnet3.utils.scp_utils import check_id, format_line
+from espnet3.utils.types import Seconds
+
+logger = logging.getLogger(__name__)
+
+_FILE = "journal.jsonl"
+_SYNC_EVERY: Seconds = 1.0
+_FLUSH_EVERY: Seconds = 0.1
+_UNSEEN = -1
+
+
+class Journal:
+    """Collect finished samples in any order, over several runs, each one once.
+
+    Args:
+        folder: Folder of the test set.
+        num_samples: Length of the data set.
+        parts: Digests of what the outputs depend on.
+        keeps_earlier: Whether a journal that depends on the same is continued.
+        fields: Output fields; empty if the first record decides.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        num_samples: int,
+        parts: Mapping[str, str],
+        keeps_earlier: bool = True,
+        fields: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.path = folder / STATE_DIR / _FILE
+        self.fields = list(fields)
+        """Output fields; empty while unknown."""
+        self.artifact_fields: set[str] = set()
+        self.count = 0
+        """Finished samples."""
+        self.num_records = 0
+        """Lines that each SCP file will have."""
+        self._offsets = array("q", [_UNSEEN]) * num_samples
+        self._ids: set[str] = set()
+        self._parts = dict(parts)
+        self._keeps_earlier = keeps_earlier
+        self._has_fields = False
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.path.parent / "partial", ignore_errors=True)
+        end = self._read_earlier() if self._keeps_earlier else 0
+        self._stream: IO[bytes] = self.path.open("r+b" if end else "wb")
+        self._stream.truncate(end)
+        self._end = self._stream.seek(end)
+        if not end:
+            self._append({"parts": self._parts})
+        self._synced = self._flushed = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A full disk has been reported by then; what is complete stays readable.
+        with contextlib.suppress(OSError):
+            if not self._stream.closed:
+                self.sync()
+                self._stream.close()
+
+    def is_done(self, index: int) -> bool:
+        """Tell whether a sample is finished."""
+        return index < len(self._offsets) and self._offsets[index] != _UNSEEN
+
+    @property
+    def num_missing(self) -> int:
+        """Samples that are not finished."""
+        return len(self._offsets) - self.count
+
+    def set_fields(self, fields: Sequence[str], artifact_fields: set[str]) -> None:
+        """Note the output fields, and which of them have files of their own."""
+        news = artifact_fields - self.artifact_fields
+        if news or (fields and not self._has_fields):
+            self.fields = list(fields)
+            self.artifact_fields |= news
+            self._has_fields = True
+            self._append({"fields": self.fields, "artifacts": sorted(self.artifact_fields)})
+
+    def add(self, sample: WrittenSample) -> bool:
+        """Append a sample; one that is finished already is left out.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            ScpError: If an id is empty, holds whitespace or occurred before.
+        """
+        if self.is_done(sample.position):
+            return False
+        for sample_id in sample.ids:
+            check_id(sample_id, self._ids)
+        if sample.position >= len(self._offsets):
+            # A runner of its own may return more records than there are samples.
+            self._offsets.extend([_UNSEEN] * (sample.position + 1 - len(self._offsets)))
+        self._offsets[sample.position] = self._end
+        self._append_line(sample.line)
+        self.count += 1
+        self.num_records += len(sample.ids)
+        return True
+
+    def flush(self) -> None:
+        """Hand lines to the operating system and to the disk, if that is some time ago."""
+        now = time.monotonic()
+        if now - self._synced > _SYNC_EVERY:
+            self.sync()
+        elif now - self._flushed > _FLUSH_EVERY:
+            self._flushed = now
+            self._stream.flush()
+
+    def sync(self) -> None:
+        """Make sure that all lines are on the disk."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._synced = time.monotonic()
+
+    def write_scps(self) -> None:
+        """Write the SCP files in the order of the data set; stale ones of ours are removed."""
+        self.sync()
+        partial = self.path.parent / "partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            streams = [
+                stack.enter_context((partial / f"{field}.scp").open("w", encoding="utf-8"))
+                for field in self.fields
+            ]
+            for row in self._iter_rows():
+                for stream, text in zip(streams, row[1:], strict=True):
+                    stream.write(format_line(row[0], text))
+            for stream in streams:
+                stream.flush()
+                os.fsync(stream.fileno())
+        self._publish(partial)
+
+    def remove(self) -> None:
+        """Delete the journal, after its content has become SCP files."""
+        self._stream.close()
+        self.path.unlink()
+
+    def _publish(self, partial: Path) -> None:
+        owned = self.path.parent / "owned.json"
+        earlier: list[str] = []
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            earlier = [str(name) for name in json.loads(owned.read_text(encoding="utf-8"))]
+        write_json(owned, sorted({*earlier, *self.fields}))
+        for field in self.fields:
+            (partial / f"{field}.scp").replace(self.folder / f"{field}.scp")
+        for field in set(earlier) - set(self.fields):
+            (self.folder / f"{field}.scp").unlink(missing_ok=True)
+            logger.info("Removed %s.scp of an earlier run", field)
+        write_json(owned, sorted(self.fields))
+        partial.rmdir()
+
+    def _iter_rows(self) -> Iterator[list[str]]:
+        with (
+            self.path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            for offset in self._offsets:
+                if offset != _UNSEEN:
+                    yield from json.loads(content[offset : content.find(b"\n", offset)])[1]
+
+    def _append(self, entry: Any) -> None:
+        self._append_line(json.dumps(entry, ensure_ascii=False))
+
+    def _append_line(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        self._stream.write(data)
+        self._end += len(data)
+
+    def _read_earlier(self) -> int:
+        """Read the journal of an interrupted, equal run; return where its complete lines end."""
+        if not self.path.is_file():
+            return 0
+        end = 0
+        with self.path.open("rb") as stream:
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                entry = _parse(line)
+                if end == 0 and not self._continues(entry):
+                    return 0
+                if isinstance(entry, list):
+                    self._restore(entry, end)
+                elif isinstance(entry, dict) and "fields" in entry:
+                    self.fields = entry["fields"]
+                    self.artifact_fields = set(entry["artifacts"])
+                    self._has_fields = True
+                end += len(line)
+        if self.count:
+            logger.info("Going on: %d samples were finished by an earlier run", self.count)
+        return end
+
+    def _continues(self, header: Any) -> bool:
+        earlier = header.get("parts") if isinstance(header, dict) else None
+        if not isinstance(earlier, dict):
+            return False
+        names = {*earlier, *self._parts}
+        changes = sorted(n for n in names if earlier.get(n) != self._parts.get(n))
+        if changes:
+            logger.info("Starting again, because of %s", ", ".join(changes))
+        return not changes
+
+    def _restore(self, entry: list[Any], offset: int) -> None:
+        index, rows = entry
+        if not self.is_done(index):
+            self._offsets[index] = offset
+            self._ids.update(row[0] for row in rows)
+            self.count += 1
+            self.num_records += len(rows)
+
+
+def _parse(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
