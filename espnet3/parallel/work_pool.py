@@ -144,14 +144,13 @@ class WorkPool(Generic[U]):
     def _settle(self, future: Future, piece: _Piece[U], backlog: Backlog[U]) -> list[Finished[U]]:
         from distributed import KilledWorker
 
-        if future.status == "error":
-            error = future.exception()
-            if not isinstance(error, KilledWorker):
-                raise error.with_traceback(future.traceback())
-            return self._bury(piece, error)
-        if future.status != "finished":
+        if future.cancelled():
             raise ParallelError("the connection to the scheduler was lost")
-        value, seconds, worker = future.result()
+        try:
+            # A finished piece may die with its worker before it is here; then this waits for more.
+            value, seconds, worker = future.result()
+        except KilledWorker as error:
+            return self._bury(piece, error)
         backlog.record(count=len(piece.units), seconds=seconds)
         return [Finished(units=piece.units, value=value, worker=worker)]
 

@@ -42,14 +42,17 @@ class Failure:
     traceback: str = ""
     error: Exception | None = None
     """What was raised, as far as it can travel between processes."""
+    worker: str | None = None
+    """Name of the worker; ``None`` for the driver."""
 
     def as_error(self) -> Exception:
         """Return what to raise, with the place where it happened in its notes."""
         error = self.error or InferenceError(self.message)
         name = f"sample {self.sample_id!r}, " if self.sample_id else ""
-        error.add_note(f"while decoding {name}item {self.index} of the test set")
+        place = f" on worker {self.worker}" if self.worker is not None else ""
+        error.add_note(f"while decoding {name}item {self.index} of the test set{place}")
         if error.__traceback__ is None and self.traceback:
-            error.add_note(f"on a worker:\n{self.traceback.rstrip()}")
+            error.add_note(self.traceback.rstrip())
         return error
 
 

@@ -55,6 +55,7 @@ class InferenceReport:
                 "index": failure.index,
                 "id": failure.sample_id,
                 "kind": failure.kind,
+                "worker": failure.worker,
                 "error": failure.message,
                 "traceback": failure.traceback,
             }

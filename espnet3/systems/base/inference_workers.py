@@ -140,7 +140,10 @@ class Workforce:
         ) as done:
             for finished in done:
                 self.deaths = deaths + pool.deaths
-                yield _lost(finished) if finished.is_lost else finished.value
+                outcome = _lost(finished) if finished.is_lost else finished.value
+                for failure in outcome.failures:
+                    failure.worker = finished.worker
+                yield outcome
 
 
 def make_setup(

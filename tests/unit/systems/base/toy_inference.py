@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from collections import Counter
 
 import numpy as np
@@ -65,6 +67,41 @@ class DyingModel(ToyModel):
         return super().__call__(speech)
 
 
+class SlowModel(ToyModel):
+    """Takes a while, so that there is time to kill it."""
+
+    def __call__(self, speech, **kwargs):
+        time.sleep(0.02)
+        return super().__call__(speech)
+
+
+class PickyModel(ToyModel):
+    """Cannot decode the samples whose number is in ``bad``; in a batch, nor any beside them."""
+
+    def __init__(self, device, bad, kind="exception", max_batch=1000):
+        super().__init__(device)
+        self.bad = set(bad)
+        self.kind = kind
+        self.max_batch = max_batch
+
+    def __call__(self, speech, **kwargs):
+        batch = speech if isinstance(speech, list) else [speech]
+        if len(batch) > self.max_batch:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1 EiB")
+        if self.bad & {int(item[0]) for item in batch}:
+            if self.kind == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ArithmeticError("too hard")
+        return super().__call__(speech)
+
+
+class RandomModel(ToyModel):
+    """Draws random numbers of every kind."""
+
+    def __call__(self, speech, **kwargs):
+        return f"{random.random()} {np.random.rand()} {torch.rand(()).item()}"
+
+
 class FailingModel(ToyModel):
     def __call__(self, speech, **kwargs):
         raise ArithmeticError("too hard")
@@ -99,6 +136,14 @@ def build_list(data, model_output, idx):
 
 def build_none(data, model_output, idx):
     return {"utt_id": data["utt_id"], "hyp": None}
+
+
+def build_with_array(data, model_output, idx):
+    return {
+        "utt_id": data["utt_id"],
+        "hyp": model_output,
+        "vector": np.arange(idx % 5, dtype=np.float32),
+    }
 
 
 def build_two(data, model_output, idx):

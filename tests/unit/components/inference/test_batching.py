@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet3.components.inference.batching import (
+    Batch,
+    CostLimit,
+    is_out_of_memory,
+    padding_waste,
+    plan_batches,
+)
+from espnet3.components.inference.settings import BatchingSettings, ExecutionSettings
+
+
+@given(
+    lengths=st.lists(st.integers(1, 500), max_size=60),
+    max_cost=st.none() | st.integers(1, 2000),
+    max_size=st.integers(1, 20),
+)
+def test_dynamic_batches_hold_every_sample_once_within_the_budget(lengths, max_cost, max_size):
+    settings = BatchingSettings(mode="dynamic", max_cost=max_cost, max_batch_size=max_size)
+    batches = plan_batches(len(lengths), settings, lengths=lengths)
+    assert sorted(i for batch in batches for i in batch.indices) == list(range(len(lengths)))
+    longest = [batch.longest for batch in batches]
+    assert longest == sorted(longest, reverse=True)
+    budget = max_cost or 20 * max(lengths, default=0)
+    for batch in batches:
+        assert batch.longest == max(lengths[i] for i in batch.indices)
+        assert len(batch.indices) <= max_size
+        assert batch.cost <= budget or len(batch.indices) == 1
+    assert 0.0 <= padding_waste(batches, lengths) < 1.0
+
+
+def test_sorted_batches_waste_little(
+    lengths=tuple((i * 7919) % 1000 + 100 for i in range(500)),
+):
+    settings = BatchingSettings(mode="dynamic", max_cost=20_000)
+    batches = plan_batches(500, settings, lengths=lengths)
+    assert padding_waste(batches, lengths) < 0.08
+
+
+def test_dynamic_batches_need_lengths():
+    with pytest.raises(ValueError, match="length of every sample"):
+        plan_batches(3, BatchingSettings(mode="dynamic"))
+
+
+def test_the_limit_follows_what_fitted():
+    limit = CostLimit()
+    batch = Batch(tuple(range(8)), longest=10.0)
+    assert limit.fit(batch) == [batch]
+    limit.failed(batch)
+    assert limit.limit == 64.0
+    assert [len(part.indices) for part in limit.fit(batch)] == [4, 4]
+    for _ in range(200):
+        limit.fitted()
+    assert limit.limit == 80.0
+    assert limit.fit(batch) == [batch]
+    limit.limit = 1.0
+    assert [part.indices for part in limit.fit(batch)] == [(i,) for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory."), True),
+        (RuntimeError("cublas: CUBLAS_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error, expected):
+    assert is_out_of_memory(error) is expected
+    outer = RuntimeError("Batched inference failed")
+    outer.__cause__ = error
+    assert is_out_of_memory(outer) is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "failed", "allowed"),
+    [
+        ({}, 0, True),
+        ({}, 1, False),
+        ({"on_error": "record"}, 10, True),
+        ({"on_error": "record"}, 11, False),
+        ({"on_error": "record", "max_failures": 3}, 3, True),
+        ({"on_error": "record", "max_failures": 3}, 4, False),
+        ({"on_error": "record", "max_failures": 0.5}, 500, True),
+    ],
+)
+def test_how_many_samples_may_fail(settings, failed, allowed):
+    assert ExecutionSettings(**settings).allows_failures(failed, 1000) is allowed

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet3.systems.base.inference_journal import Journal
+from espnet3.systems.base.inference_writer import RecordWriter
+
+PARTS = {"config": "x"}
+
+
+def fill(folder, indices, *, num_samples=10, parts=PARTS, commit=False, **options):
+    writer = RecordWriter(folder, idx_key="id", fields=["hyp"])
+    with Journal(folder, num_samples=num_samples, parts=parts, **options) as journal:
+        for index in indices:
+            sample = writer.write(index, [{"id": f"u{index}", "hyp": f"h{index}"}])
+            journal.set_fields(writer.fields, set())
+            journal.add(sample)
+        if commit:
+            journal.write_scps()
+    return journal
+
+
+@given(order=st.permutations(range(10)), cut=st.integers(0, 10))
+def test_scps_are_in_the_order_of_the_data_set_whatever_the_order_of_work(
+    tmp_path_factory, order, cut
+):
+    folder = tmp_path_factory.mktemp("set")
+    fill(folder, order[:cut])
+    # What a dead worker had is done again: some samples come twice.
+    fill(folder, order[max(0, cut - 2) :], commit=True)
+    expected = "".join(f"u{i} h{i}\n" for i in range(10))
+    assert (folder / "hyp.scp").read_text() == expected
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_a_line_that_was_cut_short_is_dropped(tmp_path, cut):
+    fill(tmp_path, range(4))
+    path = tmp_path / ".infer" / "journal.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    complete = path.read_bytes().count(b"\n") - 2
+    journal = fill(tmp_path, [])
+    assert journal.count == complete
+    assert fill(tmp_path, range(10), commit=True).num_records == 10
+    assert len((tmp_path / "hyp.scp").read_text().splitlines()) == 10
+
+
+def test_a_journal_of_other_inputs_is_not_continued(tmp_path):
+    fill(tmp_path, range(4))
+    assert fill(tmp_path, [], parts={"config": "y"}).count == 0
+
+
+def test_a_journal_is_not_continued_on_request(tmp_path):
+    fill(tmp_path, range(4))
+    assert fill(tmp_path, [], keeps_earlier=False).count == 0
+
+
+def test_garbage_is_not_continued(tmp_path):
+    (tmp_path / ".infer").mkdir()
+    (tmp_path / ".infer" / "journal.jsonl").write_text("not json\n[1, 2\n")
+    assert fill(tmp_path, [1]).count == 1
+
+
+def test_an_id_that_occurs_twice_is_refused(tmp_path):
+    writer = RecordWriter(tmp_path, idx_key="id", fields=["hyp"])
+    with Journal(tmp_path, num_samples=2, parts={}) as journal:
+        journal.add(writer.write(0, [{"id": "a", "hyp": "x"}]))
+        with pytest.raises(ValueError, match="'a' occurs twice"):
+            journal.add(writer.write(1, [{"id": "a", "hyp": "y"}]))
+
+
+def test_nothing_is_visible_before_all_is_done(tmp_path):
+    fill(tmp_path, range(10))
+    assert not list(tmp_path.rglob("*.scp"))
