@@ -49,6 +49,8 @@ def _compare(
     )
     if changes:
         return "would run", f"changed: {', '.join(changes)}"
+    if earlier.num_failed:
+        return "would run", f"{earlier.num_failed} samples failed last time"
     if not input_files(config)["data"]:
         return "unknown", "only the built data set can tell whether it has changed"
     return "up to date", f"same model, configuration and data ({earlier.num_samples} samples)"
