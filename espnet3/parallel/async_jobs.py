@@ -176,15 +176,14 @@ def _describe(runner: Any, items: list[Any], rank: int, world_size: int) -> dict
 def _start_process(spec_path: str) -> None:
     log = Path(spec_path).with_suffix(".log")
     search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    with log.open("wb") as stream:
-        subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "espnet3.parallel.base_runner", spec_path],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": search_path},
-            start_new_session=True,
-        )
+    command = [sys.executable, "-m", "espnet3.parallel.base_runner", spec_path]
+    # The shell ends at once, so the job is nobody's child and nobody has to wait for it.
+    subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", '"$@" > "$0" 2>&1 < /dev/null &', str(log), *command],
+        env={**os.environ, "PYTHONPATH": search_path},
+        start_new_session=True,
+        check=True,
+    )
 
 
 def _submit(cluster: Any, job: dict[str, str]) -> None:

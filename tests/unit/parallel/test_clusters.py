@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from espnet3.parallel import clusters
+from espnet3.parallel.clusters import CLUSTER_MAP, format_walltime
+from espnet3.parallel.parallel import build_client, build_local_gpu_cluster
+from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
+
+
+def test_the_map_names_every_batch_system_and_ssh():
+    assert set(CLUSTER_MAP) == {*BATCH_ENVS, "ssh"}
+    assert CLUSTER_MAP["slurm"].__name__ == "SLURMCluster"
+
+
+def test_without_dask_the_map_is_there_and_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RuntimeError, match="Dask is required"):
+        CLUSTER_MAP["pbs"]()
+
+
+def test_a_client_needs_a_configuration():
+    with pytest.raises(ValueError, match=r"parallel configuration is not set.*set_parallel"):
+        build_client()
+
+
+def test_an_unknown_back_end_is_named_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"Unknown env 'slurmm'.*slurm"):
+        build_client(OmegaConf.create({"env": "slurmm"}))
+
+
+def test_kube_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_kubernetes", None)
+    with pytest.raises(RuntimeError, match="Please install dask_kubernetes"):
+        build_client(OmegaConf.create({"env": "kube"}))
+
+
+def test_more_workers_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(clusters, "count_gpus", lambda: 1)
+    with pytest.raises(ValueError, match="2 workers need as many GPUs, but 1 are visible"):
+        build_local_gpu_cluster(2, {})
+
+
+def test_each_worker_of_local_gpu_sees_one_device_of_ours(monkeypatch):
+    monkeypatch.setattr(clusters, "count_gpus", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    client = build_local_gpu_cluster(2, {})
+    try:
+        client.wait_for_workers(2, timeout=60)
+        found = client.run(lambda: __import__("os").environ["CUDA_VISIBLE_DEVICES"])
+        assert sorted(found.values()) == ["3", "5"]
+    finally:
+        cluster = client.cluster
+        client.close()
+        cluster.close()
+
+
+def test_ssh_has_as_many_workers_as_hosts_beside_the_scheduler():
+    def settings(**values):
+        return ParallelSettings(env="ssh", options={"hosts": ["a", "b", "c"]}, **values)
+
+    assert settings().num_workers == settings(n_workers=2).num_workers == 2
+    with pytest.raises(ValueError, match=r"number of worker hosts \(2\)"):
+        settings(n_workers=3).num_workers  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1800, "00:30:00"), (0, "00:00:00"), (360_000, "100:00:00")]
+)
+def test_walltime_in_seconds_becomes_a_time(seconds, text):
+    assert format_walltime(seconds) == text
+
+
+def test_auto_takes_gpus_when_there_are_several(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(clusters, "count_gpus", lambda: 2)
+    monkeypatch.setattr(clusters, "build_gpu_cluster", lambda n, options: chosen.append(n))
+    clusters.build_cluster(ParallelSettings(env="auto", n_workers=2))
+    assert chosen == [2]
