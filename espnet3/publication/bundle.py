@@ -42,6 +42,8 @@ class BundleMeta:
 
     files: Mapping[str, str] = field(default_factory=dict)
     yaml_files: Mapping[str, str] = field(default_factory=dict)
+    espnet3_yaml_files: Mapping[str, str] = field(default_factory=dict)
+    """Our own configs under strategy ``espnet2``, whose back ends get all of ``yaml_files``."""
     user_code_paths: tuple[str, ...] = ()
     strategy: str = "espnet3"
     trust: Mapping[str, Any] = field(default_factory=dict)
@@ -64,6 +66,8 @@ def write_meta(root: Path, meta: BundleMeta) -> None:
         "torch": installed_version("torch"),
         "espnet": installed_version("espnet"),
     }
+    if meta.espnet3_yaml_files:
+        content["espnet3_yaml_files"] = dict(sorted(meta.espnet3_yaml_files.items()))
     if meta.user_code_paths:
         content["user_code_paths"] = list(meta.user_code_paths)
     content |= {

@@ -7,7 +7,6 @@ there then: no working directory, no modules, no ``PYTHONPATH``, no network.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -19,10 +18,10 @@ from typing import Any
 import espnet3
 from espnet3.errors import BundleError, Espnet3Error, UntrustedCodeError
 from espnet3.publication import bundle, golden
+from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.session_inputs import read_rate, to_samples
+from espnet3.utils.import_utils import is_available
 from espnet3.utils.types import Seconds
-
-logger = logging.getLogger(__name__)
 
 _TIME_LIMIT: Seconds = 1800.0
 _PROGRAM = "import sys; sys.path.append({root!r}); from {module} import main; main(sys.argv[1])"
@@ -56,12 +55,15 @@ def verify_in_clean_interpreter(root: Path) -> int:
     return int(_run({"action": "verify", "root": str(root.absolute())})["samples"])
 
 
-def can_be_loaded(root: Path) -> bool:
-    """Tell whether a bundle says what to build, so that there is something to record."""
-    from espnet3.publication.limited_yaml import read_mapping
-
-    config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
-    return isinstance(config.get("model"), dict) and "_target_" in config["model"]
+def find_obstacle(root: Path) -> str | None:
+    """Say why the model of a bundle cannot be recorded on this machine, ``None`` if it can."""
+    model = (read_mapping(root / bundle.INFERENCE_CONFIG) or {}).get("model")
+    if not isinstance(model, dict) or "_target_" not in model:
+        return f"{bundle.INFERENCE_CONFIG} says nothing about the model"
+    package = str(model["_target_"]).partition(".")[0]
+    if (root / package).is_dir() or is_available(package):
+        return None
+    return f"the package {package!r} of the model is not installed here"
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:

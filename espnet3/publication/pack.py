@@ -19,7 +19,7 @@ from espnet3.publication.pack_plan import USER_CODE, PackPlan, plan_pack
 from espnet3.publication.packed_card import render_card
 from espnet3.publication.packed_golden import add_golden_samples
 from espnet3.publication.packed_weights import PackedWeight, export_weights
-from espnet3.publication.path_rewrite import Relocator
+from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
 from espnet3.publication.yaml_links import reachable_yaml
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory, write_text
@@ -115,6 +115,8 @@ def _relocate_copies(plan: PackPlan, root: Path, relocator: Relocator) -> None:
             continue
         folder = PurePosixPath(destination).parent.as_posix()
         new = _relocate_text(path, text, folder, relocator, host_paths)
+        if destination in plan.plain_yaml:
+            new = _without_reference(new)
         if new != text:
             write_text(path, new)
 
@@ -127,6 +129,12 @@ def _relocate_text(
         return host_paths.shorten(text)
     rewritten = scrub.redact(relocator.rewrite_config(content, folder))
     return text if rewritten == content else bundle.dump_yaml(rewritten)
+
+
+def _without_reference(text: str) -> str:
+    """Make paths relative to the bundle root, for a reader that knows no interpolation."""
+    lines = text.replace(f"{BUNDLE_ROOT}/", "").replace(BUNDLE_ROOT, ".").splitlines(keepends=True)
+    return "".join(line for line in lines if line.rstrip() != "recipe_dir: .")
 
 
 def _write_configs(plan: PackPlan, root: Path, relocator: Relocator, exported: set[Path]) -> None:
@@ -155,10 +163,8 @@ def _describe(
     plan: PackPlan, root: Path, weights: Mapping[Path, PackedWeight]
 ) -> bundle.BundleMeta:
     files = {w.name: weights[w.source].destination for w in plan.weights} | dict(plan.files)
-    yaml_files = dict(plan.yaml_files)
-    for name, place in bundle.CONFIG_ENTRIES.items():
-        if (root / place).is_file():
-            yaml_files.setdefault(name, place)
+    own = {name: p for name, p in bundle.CONFIG_ENTRIES.items() if (root / p).is_file()}
+    is_espnet2 = plan.strategy == "espnet2"
     code = tuple(folder for folder in USER_CODE if (root / folder).is_dir())
     config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
     used = {name: config.get(name) for name in ("model", "output_fn")}
@@ -166,7 +172,8 @@ def _describe(
     targets = sorted({path for _, path in references})
     return bundle.BundleMeta(
         files=files,
-        yaml_files=yaml_files,
+        yaml_files={**({} if is_espnet2 else own), **plan.yaml_files},
+        espnet3_yaml_files=own if is_espnet2 else {},
         user_code_paths=code,
         strategy=plan.strategy,
         trust={"requires_user_code": bool(targets), "targets": targets},
@@ -178,7 +185,8 @@ def _prune_yaml(plan: PackPlan, root: Path, meta: bundle.BundleMeta) -> None:
     """Remove the variants of configs that nothing in the bundle refers to."""
     experiment = plan.inputs.exp_dir
     place = plan.relocator.destination(experiment) if experiment is not None else None
-    starts = [*meta.files.values(), *meta.yaml_files.values(), bundle.INFERENCE_CONFIG]
+    starts = [*meta.files.values(), *meta.yaml_files.values(), *meta.espnet3_yaml_files.values()]
+    starts.append(bundle.INFERENCE_CONFIG)
     kept = reachable_yaml([root / start for start in starts], root)
     kept |= {(root / start).resolve() for start in starts}
     listed = [root / path for path in plan.listed]

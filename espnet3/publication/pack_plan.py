@@ -5,15 +5,17 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from espnet3.errors import BundleError, StageError
+from espnet3.errors import BundleError
 from espnet3.publication.bundle import CONFIG_ENTRIES
+from espnet3.publication.espnet2_plan import add_declared, check_section, register_plain_yaml
 from espnet3.publication.file_selection import PathPatterns, Selection
 from espnet3.publication.pack_inputs import PackInputs, check_out_dir
-from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource, choose_weights
+from espnet3.publication.packed_weights import WeightSource, choose_weights
 from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
+from espnet3.publication.plan_draft import PlanDraft, suffix_of
 from espnet3.publication.scores import find_scores
 from espnet3.publication.yaml_links import iter_strings
 
@@ -24,7 +26,6 @@ RECIPE_ASSETS = (
     "pyproject.toml", "uv.lock", "LICENSE*",
 )  # fmt: skip
 USER_CODE = ("src",)
-_COMPOUND_SUFFIXES = frozenset({".tar.gz", ".tar.bz2", ".tar.xz"})
 _MAX_PATH = 1024
 _REFERRING_SECTIONS = {
     "training": ("model", "tokenizer.save_path", "normalize", "dataset.preprocessor"),
@@ -44,6 +45,8 @@ class PackPlan:
     files: Mapping[str, str]
     """Registered artifacts: name → bundle path."""
     yaml_files: Mapping[str, str]
+    plain_yaml: frozenset[str]
+    """Bundle paths of the registered YAML that ESPnet2 reads, which knows no ``${recipe_dir}``."""
     moved: Mapping[Path, str]
     """Absolute path → bundle path, where the two differ by more than the recipe root."""
     listed: tuple[str, ...]
@@ -56,54 +59,17 @@ class PackPlan:
         return Relocator(recipe_root=self.inputs.recipe_root, moved=self.moved)
 
 
-@dataclass(kw_only=True)
-class _Draft:
-    """A plan in the making."""
-
-    inputs: PackInputs
-    selection: Selection
-    copies: dict[str, Path] = field(default_factory=dict)
-    checkpoints: dict[str, Path] = field(default_factory=dict)
-    moved: dict[Path, str] = field(default_factory=dict)
-    listed: list[str] = field(default_factory=list)
-
-    def add(self, source: Path, destination: str) -> None:
-        known = self.copies.setdefault(destination, source)
-        if known != source and not known.samefile(source):
-            raise BundleError(
-                f"{known} and {source} would both be packed as {destination}\n"
-                "  rename one of them, or list it under publication_config.pack_model.files"
-            )
-
-    def add_tree(self, source: Path, destination: str, *, is_experiment: bool = False) -> None:
-        """Add a file or folder; checkpoints of an experiment are left to the weights export."""
-        found = self.selection.iter_files(source, destination, is_experiment=is_experiment)
-        for file, place in found:
-            if is_experiment and file.suffix in CHECKPOINT_SUFFIXES:
-                self.checkpoints[place] = file
-            else:
-                self.add(file, place)
-
-    @property
-    def relocator(self) -> Relocator:
-        return Relocator(recipe_root=self.inputs.recipe_root, moved=self.moved)
-
-
 def choose_strategy(inputs: PackInputs) -> str:
     """Return the packing strategy.
 
     Raises:
-        StageError: If it is ``espnet2``, which this version cannot pack.
+        MissingConfigError: If it is ``espnet2`` and its section does not name the task.
     """
     strategy: str = inputs.settings.strategy
     if strategy == "auto":
         strategy = "espnet2" if inputs.read("training", "task") else "espnet3"
     if strategy == "espnet2":
-        raise StageError(
-            "this version of espnet3 does not pack strategy espnet2 "
-            f"(pack_model.strategy: {inputs.settings.strategy})\n"
-            "  set publication_config.pack_model.strategy: espnet3 to pack the experiment as it is"
-        )
+        check_section(inputs.settings)
     return strategy
 
 
@@ -113,10 +79,11 @@ def plan_pack(inputs: PackInputs) -> PackPlan:
     Raises:
         BundleError: If an artifact is absent, two files claim one place, several score files are
             found, or ``out_dir`` must not be replaced.
-        StageError: If the strategy cannot be packed.
+        MissingConfigError: If strategy ``espnet2`` lacks its section or the task in it.
+        MissingFileError: If a file of that section is absent.
     """
     strategy = choose_strategy(inputs)
-    draft = _Draft(
+    draft = PlanDraft(
         inputs=inputs,
         selection=Selection(
             exclude=PathPatterns(inputs.settings.exclude_patterns),
@@ -125,16 +92,21 @@ def plan_pack(inputs: PackInputs) -> PackPlan:
         ),
     )
     _add_recipe(draft)
-    sources = list(_add_listed_paths(draft))
+    # Under strategy espnet2 the section of that name says what of the experiment is packed.
+    default = (inputs.exp_dir,) if inputs.exp_dir is not None and strategy == "espnet3" else ()
+    sources = list(_add_listed_paths(draft, default))
     files, yaml_files = _add_registered(draft)
     weights = choose_weights(inputs, draft.checkpoints)
+    if strategy == "espnet2":
+        weights = add_declared(draft, files, yaml_files, weights)
+    _add_default_artifacts(draft, yaml_files)
+    plain_yaml = register_plain_yaml(draft, yaml_files, strategy)
     for path in _referenced_files(inputs):
         if path not in {weight.source for weight in weights}:
-            _add_referenced(draft, path)
+            draft.add_referenced(path)
     for weight in weights:
         if draft.relocator.destination(weight.source) is None:
             draft.moved[weight.source] = weight.destination
-    _add_default_artifacts(draft, yaml_files)
     registered = [
         *(inputs.settings.files or {}).values(),
         *(inputs.settings.yaml_files or {}).values(),
@@ -150,13 +122,14 @@ def plan_pack(inputs: PackInputs) -> PackPlan:
         weights=weights,
         files=files,
         yaml_files=yaml_files,
+        plain_yaml=plain_yaml,
         moved=draft.moved,
         listed=tuple(draft.listed),
         scores=find_scores(inputs),
     )
 
 
-def _add_recipe(draft: _Draft) -> None:
+def _add_recipe(draft: PlanDraft) -> None:
     root = draft.inputs.recipe_root
     for pattern in RECIPE_ASSETS if root else ():
         assert root is not None
@@ -164,11 +137,10 @@ def _add_recipe(draft: _Draft) -> None:
             draft.add_tree(asset, asset.name)
 
 
-def _add_listed_paths(draft: _Draft) -> Iterator[Path]:
+def _add_listed_paths(draft: PlanDraft, default: tuple[Path, ...]) -> Iterator[Path]:
     """Add what ``include`` and ``extra`` name; yield what exists."""
     inputs = draft.inputs
     exp_dir = inputs.exp_dir
-    default = (exp_dir,) if exp_dir is not None else ()
     include = default if inputs.include is None else inputs.include
     listed = [*inputs.settings.include_paths, *inputs.extra, *inputs.settings.extra_paths]
     data_dir = inputs.read_path("training", "data_dir")
@@ -195,7 +167,7 @@ def _expand(inputs: PackInputs, path: Path) -> list[Path]:
     return [Path(name) for name in found]
 
 
-def _place(draft: _Draft, source: Path) -> str:
+def _place(draft: PlanDraft, source: Path) -> str:
     """Return where a listed path goes: its place in the recipe, ``exp``, or its own name."""
     root = draft.inputs.recipe_root
     in_recipe = Relocator(recipe_root=root).destination(source)
@@ -210,7 +182,7 @@ def _place(draft: _Draft, source: Path) -> str:
     return place
 
 
-def _add_registered(draft: _Draft) -> tuple[dict[str, str], dict[str, str]]:
+def _add_registered(draft: PlanDraft) -> tuple[dict[str, str], dict[str, str]]:
     """Add ``files`` and ``yaml_files``; return them as name → bundle path."""
     tables: list[dict[str, str]] = []
     for section in ("files", "yaml_files"):
@@ -222,7 +194,7 @@ def _add_registered(draft: _Draft) -> tuple[dict[str, str], dict[str, str]]:
                 raise BundleError(
                     f"publication_config.pack_model.{section}.{name}: {source} does not exist"
                 )
-            place = f"{section}/{name}{_suffix(source)}"
+            place = f"{section}/{name}{suffix_of(source)}"
             for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
                 if file.is_file():
                     inner = file.relative_to(source).as_posix()
@@ -232,13 +204,6 @@ def _add_registered(draft: _Draft) -> tuple[dict[str, str], dict[str, str]]:
             table[name] = place
         tables.append(table)
     return tables[0], tables[1]
-
-
-def _suffix(source: Path) -> str:
-    if source.is_dir():
-        return ""
-    compound = "".join(source.suffixes[-2:])
-    return compound if compound in _COMPOUND_SUFFIXES else source.suffix
 
 
 def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
@@ -254,15 +219,7 @@ def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
                     yield path
 
 
-def _add_referenced(draft: _Draft, source: Path) -> None:
-    destination = draft.relocator.destination(source)
-    if destination is None:
-        destination = f"files/{source.name}"
-        draft.moved[source] = destination
-    draft.add_tree(source, destination)
-
-
-def _add_default_artifacts(draft: _Draft, yaml_files: dict[str, str]) -> None:
+def _add_default_artifacts(draft: PlanDraft, yaml_files: dict[str, str]) -> None:
     """Register the training config of an ESPnet2 experiment under the name its backends know."""
     exp_dir = draft.inputs.exp_dir
     if draft.inputs.task != "asr" or exp_dir is None:

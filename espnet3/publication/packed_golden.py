@@ -29,13 +29,16 @@ def add_golden_samples(plan: PackPlan, root: Path, meta: bundle.BundleMeta) -> b
         BundleError: If recording fails, and audio files or ``smoke_test`` were asked for.
     """
     settings = plan.inputs.settings
-    if not settings.golden_samples or not golden_recorder.can_be_loaded(root):
+    if not settings.golden_samples:
         return meta
     files = [plan.inputs.locate(path) for path in settings.golden_files]
     for file in files:
         if not file.is_file():
             raise BundleError(f"publication_config.pack_model.golden_samples: {file} is no file")
     try:
+        obstacle = golden_recorder.find_obstacle(root)
+        if obstacle is not None:
+            raise BundleError(obstacle)
         needs_no_trust = golden_recorder.record_in_clean_interpreter(root, files)
         if settings.smoke_test:
             golden_recorder.verify_in_clean_interpreter(root)

@@ -53,7 +53,7 @@ class PackSettings:
     yaml_files: dict[str, Path] | None = field(default_factory=dict)
     """YAML artifacts copied to ``yaml_files/`` and registered in ``meta.yaml``: name to path."""
     espnet2: Espnet2Settings | None = None
-    """Only ``task`` has an effect under strategy ``espnet3``."""
+    """What strategy ``espnet2`` packs; only ``task`` has an effect under ``espnet3``."""
     allow_overwrite: bool = True
     """``false`` refuses to replace a bundle that is already there."""
     secret_scan: Literal["error", "warn", "off", False] = "error"  # noqa: S105 - no password

@@ -29,7 +29,7 @@ def pack_model(
     Raises:
         MissingConfigError: If a config or its section is absent.
         ConfigError: If ``pack_model`` has unknown keys or wrong values.
-        StageError: If the strategy is ``espnet2``, which this version does not pack.
+        MissingFileError: If a file that ``pack_model.espnet2`` names is absent.
         BundleError: If a file is absent, ``out_dir`` must not be replaced, or a secret was found.
     """
     from espnet3.publication.pack import pack_model as pack

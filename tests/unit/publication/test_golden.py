@@ -88,7 +88,7 @@ def test_a_class_that_users_lack_is_told_before_publishing(recipe, caplog):
     recipe.inference["model"]["_target_"] = "only_here.Model"
     recipe.pack_model["golden_samples"] = True
     out = recipe.pack()
-    assert "no golden samples: in a clean interpreter" in caplog.text
+    assert "no golden samples: the package 'only_here'" in caplog.text
     assert "only_here" in caplog.text
     assert not (out / "golden").exists()
     recipe.pack_model["smoke_test"] = True

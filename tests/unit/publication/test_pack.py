@@ -16,7 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from espnet3.errors import BundleError, MissingConfigError, StageError, UnknownKeyError
+from espnet3.errors import BundleError, MissingConfigError, UnknownKeyError
 from espnet3.utils import publish_utils
 from espnet3.utils.weights_utils import export_safetensors, read_state_dict
 from tests.conftest import REPO_ROOT
@@ -313,17 +313,6 @@ def test_the_default_out_dir_needs_an_experiment(recipe):
     recipe.pack_model = {"strategy": "auto"}
     del recipe.training["exp_dir"]
     with pytest.raises(MissingConfigError, match=r"training_config\.exp_dir"):
-        recipe.pack()
-
-
-def test_strategy_espnet2_is_refused_and_can_be_overridden(recipe):
-    recipe.training["task"] = "espnet3.systems.asr.task.ASRTask"
-    with pytest.raises(StageError, match="does not pack strategy espnet2"):
-        recipe.pack()
-    recipe.pack_model["strategy"] = "espnet3"
-    assert read(recipe.pack() / "meta.yaml")["strategy"] == "espnet3"
-    recipe.pack_model["strategy"] = "espnet2"
-    with pytest.raises(StageError):
         recipe.pack()
 
 

@@ -1,0 +1,69 @@
+"""The content of a bundle while it is being planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from espnet3.errors import BundleError
+from espnet3.publication.file_selection import Selection
+from espnet3.publication.pack_inputs import PackInputs
+from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES
+from espnet3.publication.path_rewrite import Relocator
+
+_COMPOUND_SUFFIXES = frozenset({".tar.gz", ".tar.bz2", ".tar.xz"})
+
+
+def suffix_of(source: Path) -> str:
+    """Return the suffix of a registered file: the last one, or a known compound one."""
+    if source.is_dir():
+        return ""
+    compound = "".join(source.suffixes[-2:])
+    return compound if compound in _COMPOUND_SUFFIXES else source.suffix
+
+
+@dataclass(kw_only=True)
+class PlanDraft:
+    """A plan in the making."""
+
+    inputs: PackInputs
+    selection: Selection
+    copies: dict[str, Path] = field(default_factory=dict)
+    checkpoints: dict[str, Path] = field(default_factory=dict)
+    moved: dict[Path, str] = field(default_factory=dict)
+    listed: list[str] = field(default_factory=list)
+
+    def add(self, source: Path, destination: str) -> None:
+        """Add a file.
+
+        Raises:
+            BundleError: If another one would take its place.
+        """
+        known = self.copies.setdefault(destination, source)
+        if known != source and not known.samefile(source):
+            raise BundleError(
+                f"{known} and {source} would both be packed as {destination}\n"
+                "  rename one of them, or list it under publication_config.pack_model.files"
+            )
+
+    def add_tree(self, source: Path, destination: str, *, is_experiment: bool = False) -> None:
+        """Add a file or folder; checkpoints of an experiment are left to the weights export."""
+        found = self.selection.iter_files(source, destination, is_experiment=is_experiment)
+        for file, place in found:
+            if is_experiment and file.suffix in CHECKPOINT_SUFFIXES:
+                self.checkpoints[place] = file
+            else:
+                self.add(file, place)
+
+    def add_referenced(self, source: Path) -> None:
+        """Add a file or folder that a config names, in its place in the recipe or in ``files``."""
+        destination = self.relocator.destination(source)
+        if destination is None:
+            destination = f"files/{source.name}"
+            self.moved[source] = destination
+        self.add_tree(source, destination)
+
+    @property
+    def relocator(self) -> Relocator:
+        """How paths are rewritten, as far as is known yet."""
+        return Relocator(recipe_root=self.inputs.recipe_root, moved=self.moved)
