@@ -143,7 +143,8 @@ class Selection:
 
     def _is_own(self, entry: Path) -> bool:
         own = self.bundle_dir
-        leftovers = (f".{own.name}.partial-", f".{own.name}.retired-", f".{own.name}.lock")
+        kinds = ("partial-", "retired-", "lock", "pack.json")
+        leftovers = tuple(f".{own.name}.{kind}" for kind in kinds)
         if entry.name != own.name and not entry.name.startswith(leftovers):
             return False
         is_same = os.path.realpath(entry.parent) == os.path.realpath(own.parent)

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from espnet3.publication import bundle, scrub, user_code
+from espnet3.publication import bundle, pack_state, scrub, user_code
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.pack_checks import check_model_files, check_text
 from espnet3.publication.pack_inputs import PackableSystem, read_inputs
@@ -53,9 +53,14 @@ def pack_model(
         for leftover in _leftovers(out_dir):
             logger.info("removing what an interrupted packing left: %s", leftover)
             shutil.rmtree(leftover)
+        git = git_info()
+        digest = pack_state.digest_inputs(plan, git)
+        if pack_state.is_current(out_dir, digest):
+            logger.info("up to date: %s holds what would be packed", out_dir)
+            return out_dir
         with atomic_directory(out_dir) as building:
-            facts = {"git": git_info(), "creator": account()}
-            _write_bundle(plan, building, facts)
+            _write_bundle(plan, building, {"git": git, "creator": account()})
+        pack_state.write_state(out_dir, digest)
     _report(plan)
     return out_dir
 

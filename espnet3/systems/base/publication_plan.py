@@ -26,7 +26,7 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
     size = sum(path.stat().st_size for path in set(plan.copies.values()))
     replaces = "replaces the bundle" if out_dir.is_dir() else "writes a bundle"
     return StagePlan(
-        why=f"always runs; {replaces}",
+        why=f"{replaces} if anything changed" if out_dir.is_dir() else replaces,
         inputs=tuple(_short(weight.source) for weight in plan.weights),
         outputs=(_short(out_dir),),
         notes=(f"copies {len(plan.copies)} more files, {format_size(size)}",),

@@ -85,6 +85,7 @@ def test_without_samples_there_is_nothing_to_verify(recipe):
 
 
 def test_a_class_that_users_lack_is_told_before_publishing(recipe, caplog):
+    caplog.set_level(logging.INFO)
     recipe.inference["model"]["_target_"] = "only_here.Model"
     recipe.pack_model["golden_samples"] = True
     out = recipe.pack()

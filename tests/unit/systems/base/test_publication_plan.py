@@ -22,7 +22,7 @@ def test_the_plan_counts_what_is_packed_and_lists_what_would_be_uploaded(tmp_pat
         ),
     )
     plan = plan_pack_model(system)
-    assert (plan.state, plan.why) == ("would run", "always runs; writes a bundle")
+    assert (plan.state, plan.why) == ("would run", "writes a bundle")
     assert plan.notes == ("copies 1 more files, 4 B",)
     assert str(plan.outputs[0]) == "exp/pack"
     with pytest.raises(BundleError, match="Model pack not found"):
