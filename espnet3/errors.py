@@ -38,11 +38,20 @@ from typing import Any, Self
 BUILD_NOTE = "while building "
 """How a note begins that says which configured object raised an error."""
 
-_UNSET: Any = object()
+
+class _Unset:
+    """Stands for a value that was not given. The class itself, so it survives pickling."""
+
+
+_UNSET: Any = _Unset
 
 
 class Espnet3Error(Exception):
     """Base of every exception that espnet3 raises on purpose."""
+
+    # Workers send errors through pickle, and the built-in parents would each do it in their way.
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...], dict[str, Any]]:
+        return type(self), self.args, self.__dict__
 
 
 class ConfigError(Espnet3Error, ValueError):

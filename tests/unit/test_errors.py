@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import pickle
 
 import pytest
@@ -50,12 +51,17 @@ def test_each_error_is_also_the_expected_builtin(name: str, builtin: type[Except
     assert str(cls("what happened")) == "what happened"
 
 
-def test_errors_keep_their_text_through_pickling() -> None:
+@pytest.mark.parametrize("transport", ["alone", "beside Dask"])
+def test_errors_keep_their_text_through_pickling(transport: str) -> None:
+    if transport == "beside Dask":  # replaces the way in which exceptions are pickled
+        importlib.import_module("distributed")
     error = MissingFileError("no such file", key="k", file="f.yaml", line=1)
+    error.add_note("while reading")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is MissingFileError
     assert str(copy) == str(error)
-    assert copy.key == "k"
+    assert str(copy.at("g.yaml")) == "g.yaml: k: no such file"
+    assert copy.__notes__ == ["while reading"]
 
 
 def test_did_you_mean_names_close_candidates_only() -> None:

@@ -177,10 +177,10 @@ def test_publication_stages_go_through_the_doorway(monkeypatch, training_config,
     assert getattr(system, stage)() is system
 
 
-@pytest.mark.parametrize("stage", ["upload_model", "pack_demo", "upload_demo"])
+@pytest.mark.parametrize("stage", ["pack_demo", "upload_demo"])
 def test_what_this_version_cannot_do_is_said_plainly(stage):
     system = BaseSystem(publication_config={"a": 1}, demo_config={"a": 1})
-    with pytest.raises(StageError, match="version of espnet3|not part of espnet3"):
+    with pytest.raises(StageError, match="not part of espnet3"):
         getattr(system, stage)()
 
 
