@@ -106,9 +106,14 @@ def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> 
 
 @contextmanager
 def quiet_dask() -> Iterator[None]:
-    """Start Dask servers inside the block without their self-observation."""
+    """Start Dask servers inside the block without their self-observation and chatter."""
     import dask
+    import distributed  # noqa: F401
 
+    # Dask sets this level when it is imported. What matters reaches us as exceptions.
+    chatter = logging.getLogger("distributed")
+    if chatter.level == logging.INFO:
+        chatter.setLevel(logging.CRITICAL)
     with dask.config.set(_QUIET):
         yield
 

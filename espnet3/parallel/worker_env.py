@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import pickle
 import sys
@@ -34,14 +35,26 @@ class Context:
     """Entries of ``sys.path``."""
     directory: str
     """Working directory."""
+    log_level: int = logging.WARNING
+    """Level from which the driver logs."""
 
     @classmethod
     def of_this_process(cls) -> Self:
         """Return that of the driver."""
-        return cls(path=tuple(os.path.abspath(p) for p in sys.path), directory=os.getcwd())  # noqa: PTH100, PTH109
+        return cls(
+            path=tuple(os.path.abspath(p) for p in sys.path),  # noqa: PTH100
+            directory=os.getcwd(),  # noqa: PTH109
+            log_level=logging.getLogger("espnet3").getEffectiveLevel(),
+        )
 
     def enter(self) -> None:
-        """Give it to this process."""
+        """Give it to this process, whose log lines get the name of the worker in front."""
+        root = logging.getLogger()
+        if not root.handlers:
+            worker = os.environ.get("DASK_WORKER_ID", "")
+            logging.basicConfig(
+                level=self.log_level, format=f"[{worker}] %(levelname)s: %(message)s"
+            )
         sys.path.extend(path for path in self.path if path not in sys.path)
         os.chdir(self.directory)
 
