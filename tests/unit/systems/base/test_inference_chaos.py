@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -61,8 +62,13 @@ def start(script, settings):
 
 
 def workers_of(driver):
-    children = psutil.Process(driver.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    """Return the worker processes; one that has just been killed is none any more."""
+    found = []
+    for child in psutil.Process(driver.pid).children():
+        with contextlib.suppress(psutil.Error):
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def wait_for_progress(driver, journal, size):
@@ -91,7 +97,8 @@ def test_any_kills_leave_the_outputs_of_an_undisturbed_run(tmp_path, seed):
         time.sleep(random_numbers.uniform(0.0, 0.3))
         victims = workers_of(driver)
         if victims and random_numbers.random() < 0.5:
-            random_numbers.choice(victims).kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                random_numbers.choice(victims).kill()
             kills["worker"] += 1
         else:
             driver.kill()
