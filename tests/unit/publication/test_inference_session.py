@@ -211,6 +211,21 @@ def test_a_packed_model_gives_the_same_result_as_its_experiment(recipe):
     assert session.artifacts["inference_config"] == str(recipe.out_dir / "conf" / "inference.yaml")
 
 
+def test_the_examples_of_the_interface_run_as_they_are_written(recipe, tmp_path, monkeypatch):
+    (tmp_path / "espnet").mkdir()
+    recipe.pack().rename(tmp_path / "espnet" / "some_model")
+    monkeypatch.chdir(tmp_path)
+    audio_array = audio_a = audio_b = np.ones(2, dtype=np.float32)
+    session = InferenceSession.from_pretrained(
+        "espnet/some_model",
+        trust_user_code=True,
+    )
+    result = session(audio_array)
+    batch = session.forward_batch([audio_a, audio_b])
+    assert [item["hyp"] for item in (result, *batch)] == ["two"] * 3
+    assert [item["idx"] for item in batch] == [0, 1]
+
+
 def test_a_bundle_can_be_moved_and_loaded_from_anywhere(recipe, tmp_path, monkeypatch):
     moved = tmp_path / "moved" / "bundle"
     moved.parent.mkdir()
