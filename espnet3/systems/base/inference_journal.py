@@ -12,6 +12,7 @@ import json
 import logging
 import mmap
 import os
+import re
 import shutil
 import time
 from array import array
@@ -31,6 +32,8 @@ _FILE = "journal.jsonl"
 _SYNC_EVERY: Seconds = 1.0
 _FLUSH_EVERY: Seconds = 0.1
 _UNSEEN = -1
+_UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
+"""Temporary names of ``atomic_path``; no artifact begins with a dot."""
 
 
 class Journal:
@@ -183,6 +186,11 @@ class Journal:
             logger.info("Removed %s.scp of an earlier run", field)
         write_json(owned, sorted(self.fields))
         partial.rmdir()
+        for field in self.artifact_fields:
+            for path in (self.folder / field).iterdir():
+                # A process that was killed leaves the file that it was writing.
+                if _UNFINISHED.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
     def _iter_rows(self) -> Iterator[list[str]]:
         with (

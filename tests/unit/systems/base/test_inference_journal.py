@@ -74,3 +74,16 @@ def test_an_id_that_occurs_twice_is_refused(tmp_path):
 def test_nothing_is_visible_before_all_is_done(tmp_path):
     fill(tmp_path, range(10))
     assert not list(tmp_path.rglob("*.scp"))
+
+
+def test_files_that_a_killed_process_left_half_written_are_removed(tmp_path):
+    (tmp_path / "x").mkdir()
+    for name in (".u1.0ab_cd12.npy", "u1.npy"):
+        (tmp_path / "x" / name).touch()
+    writer = RecordWriter(tmp_path, idx_key="id", fields=["x"])
+    with Journal(tmp_path, num_samples=1, parts={}) as journal:
+        sample = writer.write(0, [{"id": "u0", "x": {"a": 1}}])
+        journal.set_fields(writer.fields, set(writer.artifact_fields))
+        journal.add(sample)
+        journal.write_scps()
+    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == ["u0.json", "u1.npy"]
