@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import espnet3
 from espnet3.utils.fingerprint import fingerprint_file
 from espnet3.utils.path_utils import write_text
 from espnet3.utils.redaction import redact_argument, redact_environment
@@ -31,7 +32,7 @@ RUNTIME_KEYS: tuple[str, ...] = (
     "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GOMP_SPINCOUNT",
 )  # fmt: skip
 PACKAGES: tuple[str, ...] = (
-    "espnet3", "torch", "lightning", "omegaconf", "hydra-core", "dask", "espnet",
+    "torch", "lightning", "omegaconf", "hydra-core", "dask", "espnet",
 )  # fmt: skip
 
 _GIT_TIMEOUT_SEC = 5.0
@@ -135,7 +136,8 @@ def describe_process() -> dict[str, Any]:
         "cwd": str(Path.cwd()),
         "host": socket.gethostname(),
         "python": sys.version.split()[0],
-        "packages": package_versions(),
+        # A checkout on the path has no metadata of its own, or those of another installation.
+        "packages": {**package_versions(), "espnet3": espnet3.__version__},
         "git": get_git_metadata(),
         "gpus": _gpus(),
     }

@@ -129,14 +129,14 @@ def known_value(config: DictConfig, key: str) -> Any:
     """Return a value as it resolves now.
 
     Returns:
-        ``None`` when the key is absent, null, blank, missing, cannot be resolved, or is a path
-        built from a null key.
+        ``None`` when the key is absent, null, blank, the text ``None`` (which YAML does not take
+        for null), missing, cannot be resolved, or is a path built from a null key.
     """
     try:
         value = config.get(key)
     except OmegaConfBaseException:
         return None
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
         return None
     is_path = key.endswith("_dir") and isinstance(value, str)
     if is_path and ("None" in PurePath(value).parts or null_reference(config, key) is not None):

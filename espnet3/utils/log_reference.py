@@ -13,19 +13,18 @@ def lookup(root: Any, reference: str) -> Any:
     """Follow a dotted path through attributes and mappings.
 
     Returns:
-        The value; ``None`` when any step is absent, mandatory but missing, or cannot be resolved.
+        The value; ``None`` when any step is absent, mandatory but missing, or fails in any way:
+        where a stage logs must not decide whether it runs.
 
     Example:
         >>> lookup({"a": {"b": 1}}, "a.b"), lookup({"a": None}, "a.b.c")
         (1, None)
     """
-    from omegaconf.errors import OmegaConfBaseException
-
     node = root
     for name in reference.split("."):
         try:
             node = node.get(name) if hasattr(node, "get") else getattr(node, name, None)
-        except OmegaConfBaseException:
+        except Exception:  # noqa: BLE001 - a property of a recipe may raise whatever it likes
             return None
         if node is None:
             return None

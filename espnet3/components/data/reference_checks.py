@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ def check_datasets(run: RunRequest) -> Iterator[Finding]:
         organizer = run.get(f"{slot}.dataset")
         for split in splits:
             for index, entry in enumerate(organizer.get(split) or []):
+                if entry.get("split") is not None:
+                    yield _unread_split(run, f"{slot}.dataset.{split}[{index}].split")
                 if entry.get("dataset") is None and not is_open(organizer.get("recipe_dir")):
                     key = f"dataset.{split}[{index}]"
                     module, error = _find_module(entry, organizer.get("recipe_dir"), key)
@@ -45,6 +47,14 @@ def check_datasets(run: RunRequest) -> Iterator[Finding]:
                         yield from run.findings(slot, _check_arguments(entry, module, key))
     for module in builders:
         yield from run.findings("training", _check_builder(run, module))
+
+
+def _unread_split(run: RunRequest, path: str) -> Finding:
+    """Warn of a key that entries may have as a note, because it looks as if it chose the data."""
+    error = ConfigError(
+        "is a note that nothing reads", hint="what a data set gets stands in data_src_args"
+    )
+    return replace(run.finding(path, error), is_fatal=False)
 
 
 @dataclass(frozen=True)

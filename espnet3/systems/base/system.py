@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, ClassVar, NoReturn
 
 import espnet3
-from espnet3.errors import MissingConfigError, StageError
+from espnet3.errors import ConfigError, MissingConfigError, StageError
 from espnet3.systems.base import stage_plans
 from espnet3.utils import publish_utils
 from espnet3.utils.dry_run import is_dry_run
@@ -81,7 +81,8 @@ class BaseSystem:
 
     Raises:
         MissingConfigError: If ``training_config`` has no ``exp_dir``; also a ``ValueError``.
-        TypeError: If an extra keyword does not end in ``_config``.
+        ConfigError: If the path of ``exp_dir`` has a component ``None``.
+        TypeError: If an extra keyword does not end in ``_config``, or names a slot twice.
 
     Example:
         >>> system = BaseSystem(metrics_config={"inference_dir": "exp/base/inference"})
@@ -117,6 +118,9 @@ class BaseSystem:
         for name, config in extra_configs.items():
             if not name.endswith("_config"):
                 raise TypeError(f"{type(self).__name__}() got an unexpected keyword {name!r}")
+            is_alias = isinstance(getattr(type(self), name, None), property)
+            if is_alias and getattr(self, name) is not None:
+                raise TypeError(f"{type(self).__name__}() got {name!r} under its other name too")
             setattr(self, name, config)
         self.config_paths: dict[str, Path] = {}
         self.exp_dir = self._find_exp_dir()
@@ -134,8 +138,19 @@ class BaseSystem:
             return None
         value = lookup(self, "training_config.exp_dir")
         if value is None or not str(value).strip():
-            raise MissingConfigError("must be set", key="training_config.exp_dir")
+            is_path = isinstance(self.training_config, str | Path)
+            hint = (
+                "load the file: load_and_merge_config(path, 'training.yaml')" if is_path else None
+            )
+            raise MissingConfigError("must be set", key="training_config.exp_dir", hint=hint)
         exp_dir = Path(value)
+        if "None" in exp_dir.parts:
+            raise ConfigError(
+                "has a component 'None', so the experiment has no name",
+                key="training_config.exp_dir",
+                value=str(value),
+                hint="set exp_tag; in YAML, null is written null, and None is a text",
+            )
         if not is_dry_run():
             exp_dir.mkdir(parents=True, exist_ok=True)
         return exp_dir

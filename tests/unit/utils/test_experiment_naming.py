@@ -162,6 +162,7 @@ def test_resolution_skips_none_and_raises_for_unknown_keys() -> None:
         (slot(exp_tag="x"), True),
         (slot(), False),
         (slot(exp_tag=" "), True),
+        (slot(exp_tag="None"), False),
         (slot(exp_dir="./exp/Nonesuch"), True),
         (slot(exp_dir="./exp/None/metrics"), False),
         (slot(exp_dir=""), False),

@@ -38,6 +38,15 @@ def test_lookup_never_raises(reference):
     assert lookup(SYSTEM, reference) is None
 
 
+def test_a_property_that_fails_leads_nowhere():
+    class Recipe:
+        @property
+        def phase_config(self):
+            return {}["easy"]
+
+    assert resolve_log_dir(Recipe(), "phase_config.exp_dir") is None
+
+
 @pytest.mark.parametrize(
     ("reference", "folder"),
     [

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
+import espnet3
 from espnet3.utils.config_utils import load_and_merge_config
 from espnet3.utils.stage_report import StageReport, format_summary, note_stop, snapshot_yaml
 from tests.conftest import REPO_ROOT
@@ -48,6 +49,7 @@ def test_the_report_holds_what_the_stage_ran_on_and_no_secret(tmp_path, monkeypa
     expected = {"stage", "system", "started", "ended", "seconds", "argv", "cwd", "host", "python"}
     assert done.keys() >= expected | {"packages", "git", "gpus", "configs", "overrides", "seed"}
     assert done["seed"] == 3
+    assert done["packages"]["espnet3"] == espnet3.__version__
     assert len(done["configs"]["training_easy_config"]["sha256"]) == 64
     written = "".join(path.read_text() for path in tmp_path.rglob("train_easy.*") if path.is_file())
     snapshot = (tmp_path / "train_easy.config" / "training_easy_config.yaml").read_text()

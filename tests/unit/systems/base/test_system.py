@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from espnet3.errors import StageError
+from espnet3.errors import ConfigError, StageError
 from espnet3.systems.base import system as system_module
 from espnet3.systems.base.system import BaseSystem
 from espnet3.utils import publish_utils
@@ -170,6 +170,25 @@ def test_a_training_config_needs_an_exp_dir(config):
         BaseSystem(OmegaConf.create(config))
 
 
+@pytest.mark.parametrize("tag", [None, "None"])
+def test_a_folder_called_none_is_never_made(tmp_path, tag):
+    config = OmegaConf.create({"exp_tag": tag, "exp_dir": f"{tmp_path}/${{exp_tag}}/a"})
+    with pytest.raises(ConfigError, match=r"training_config\.exp_dir.*'None'"):
+        BaseSystem(config)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_path_in_place_of_a_config_is_named():
+    with pytest.raises(ConfigError, match="load_and_merge_config"):
+        BaseSystem("conf/training.yaml")
+
+
+def test_a_slot_under_both_of_its_names_is_refused(training_config):
+    assert BaseSystem(train_config=training_config).training_config is training_config
+    with pytest.raises(TypeError, match="train_config"):
+        BaseSystem(training_config, train_config=training_config)
+
+
 @pytest.mark.parametrize("stage", ["pack_model", "upload_model"])
 def test_publication_stages_go_through_the_doorway(monkeypatch, training_config, stage):
     monkeypatch.setattr(publish_utils, stage, lambda system: system)
@@ -179,7 +198,7 @@ def test_publication_stages_go_through_the_doorway(monkeypatch, training_config,
 
 @pytest.mark.parametrize("stage", ["pack_demo", "upload_demo"])
 def test_what_this_version_cannot_do_is_said_plainly(stage):
-    system = BaseSystem(publication_config={"a": 1}, demo_config={"a": 1})
+    system = BaseSystem(demo_config={"a": 1})
     with pytest.raises(StageError, match="not part of espnet3"):
         getattr(system, stage)()
 
