@@ -12,10 +12,12 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import ConfigError
 from espnet3.utils.types import PathLike
@@ -33,6 +35,8 @@ _FILE_RESOLVER = re.compile(
 )
 _EMPTY_DEFAULT = re.compile(r"(\$\{\s*oc\.env\s*:[^{},]*,)\s*\}")
 _UNQUOTED = re.compile(r"[\w/.-]+", re.ASCII)
+
+_searched: ContextVar[bool] = ContextVar("espnet3_searched_stage", default=False)
 
 STAGE_OUTPUTS = (
     ("tokenizer.save_path", "train_tokenizer"),
@@ -124,7 +128,12 @@ def _resolve_self_name(*name: str) -> str:
 
 
 def _not_written_yet(path: str, root: DictConfig) -> FileNotFoundError:
-    stage = producing_stage(path, root)
+    # A folder that is looked at for the stage may itself depend on the missing file.
+    token = _searched.set(True)
+    try:
+        stage = None if token.old_value is True else producing_stage(path, root)
+    finally:
+        _searched.reset(token)
     text = os.strerror(errno.ENOENT) + (f" (the stage {stage} writes it)" if stage else "")
     return FileNotFoundError(errno.ENOENT, text, str(path))
 
@@ -133,7 +142,10 @@ def producing_stage(path: PathLike, config: DictConfig) -> str | None:
     """Return the stage whose output folder holds ``path``, if the configuration tells."""
     target = Path(path).absolute()
     for key, stage in STAGE_OUTPUTS:
-        folder = OmegaConf.select(config, key, default=None, throw_on_missing=False)
+        try:
+            folder = OmegaConf.select(config, key, default=None, throw_on_missing=False)
+        except OmegaConfBaseException:
+            continue
         if isinstance(folder, str) and target.is_relative_to(Path(folder).absolute()):
             return stage
     return None

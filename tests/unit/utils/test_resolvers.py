@@ -82,6 +82,15 @@ def test_a_missing_file_in_an_interpolation_is_named_with_its_stage(tmp_path: Pa
     assert producing_stage(tmp_path / "a.tsv", config) == "create_dataset"
 
 
+@pytest.mark.parametrize("key", ["stats_dir", "data_dir", "exp_tag"])
+def test_a_folder_that_depends_on_a_missing_file_names_that_file(key: str) -> None:
+    tree = {"stats_dir": "stats", "data_dir": "data", "exp_dir": "exp/${exp_tag}", "exp_tag": "a"}
+    config = OmegaConf.create({**tree, key: f"${{load_yaml:/nowhere/local.yaml,{key}}}"})
+    with pytest.raises(InterpolationResolutionError, match="/nowhere/local.yaml") as caught:
+        _ = config[key]
+    assert "Recursion" not in str(caught.value)
+
+
 def test_registering_again_is_harmless() -> None:
     importlib.reload(config_utils)
     assert set(OMEGACONF_ESPNET3_RESOLVER) == {"load_line", "load_yaml", "self_name"}
