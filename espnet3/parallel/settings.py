@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from espnet3.errors import ConfigError, SettingError, did_you_mean
+from espnet3.errors import SettingError, did_you_mean
 from espnet3.utils.types import Seconds
 
 BATCH_ENVS = ("slurm", "pbs", "sge", "lsf", "htcondor", "moab", "oar")
@@ -29,6 +29,13 @@ class ParallelSettings:
     """How long to wait for a first worker, and for a new one after the last has died."""
 
     def __post_init__(self) -> None:
+        if self.backend not in ENVS:
+            raise SettingError(
+                f"Unknown env {self.env!r}; known: {', '.join(ENVS)}",
+                key="parallel.env",
+                value=self.env,
+                hint=did_you_mean(self.backend, ENVS),
+            )
         if self.n_workers is not None and self.n_workers < 1:
             raise SettingError("must be 1 or more", key="parallel.n_workers", value=self.n_workers)
         if self.start_timeout is not None and self.start_timeout <= 0:
@@ -38,21 +45,8 @@ class ParallelSettings:
 
     @property
     def backend(self) -> str:
-        """Name of the back end.
-
-        Raises:
-            ConfigError: If there is none of this name.
-        """
-        name = self.env or "local"
-        if name not in ENVS:
-            hint = did_you_mean(name, ENVS)
-            raise ConfigError(
-                f"Unknown env {name!r}; known: {', '.join(ENVS)}",
-                key="parallel.env",
-                value=name,
-                hint=hint,
-            )
-        return name
+        """Name of the back end."""
+        return self.env or "local"
 
     @property
     def is_in_process(self) -> bool:

@@ -25,6 +25,11 @@ class Key:
     """The value is the dotted path of a function or class."""
 
 
+InitMethod = Literal[
+    "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "normal", "chainer"
+]
+"""How the weights of a new model may be drawn."""
+
 _TEXT = Key(type=str)
 _NAME = Key(type=str | int)
 _COUNT = Key(type=int)
@@ -57,7 +62,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "scheduler_monitor": _TEXT,
         "best_model_criterion": Key(type=list[Any]),
         "seed": _COUNT,
-        "init": _TEXT,
+        "init": Key(type=InitMethod),
         "init_from": Key(settings="espnet3.systems.base.settings.InitFromSettings"),
         "freeze": Key(type=str | list[str]),
         "parallel": _PARALLEL,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.slot_schema import InitMethod
 
 _FILLERS: dict[str, Callable[[Tensor], object]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
@@ -17,7 +19,7 @@ _FILLERS: dict[str, Callable[[Tensor], object]] = {
     "kaiming_normal": lambda t: nn.init.kaiming_normal_(t, nonlinearity="relu"),
     "normal": lambda t: nn.init.normal_(t, mean=0.0, std=0.02),
 }
-METHODS = (*_FILLERS, "chainer")
+METHODS: tuple[str, ...] = get_args(InitMethod)
 
 
 def initialize(model: nn.Module, method: str) -> None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from espnet3.components.modeling.frozen import FrozenParts
 from espnet3.components.modeling.initialize import METHODS, initialize
@@ -13,6 +14,7 @@ from espnet3.components.modeling.model_summary import (
     format_count,
 )
 from espnet3.errors import SettingError
+from espnet3.utils.key_accounting import check_config
 
 
 class Net(torch.nn.Module):
@@ -149,3 +151,11 @@ def test_units():
     assert format_count(1_234_567) == "1.23 M"
     assert format_bytes(0) == "0 B"
     assert format_bytes(3 * 1024**3) == "3 GiB"
+
+
+def test_a_method_that_does_not_exist_is_found_in_the_configuration():
+    [finding] = check_config(OmegaConf.create({"init": "xavier"}), "training")
+    assert finding.is_fatal
+    assert "xavier_uniform" in str(finding.error)
+    for method in METHODS:
+        assert check_config(OmegaConf.create({"init": method}), "training") == []
