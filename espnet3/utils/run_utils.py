@@ -64,7 +64,7 @@ def main(
     """
     configure_logging()
     known_stages = stages or getattr(args, "stage_list", None) or default_stages
-    requested = getattr(args, "stages", None) or ["all"]
+    requested = _words(args, "stages") or ["all"]
     stages_to_run = resolve_stages(requested, known_stages)
     own = {slot: template_file(slot) for slot in vars(args) if slot.endswith("_config")}
     files = {**SLOT_FILES, **own, **(extra_configs or {})}
@@ -83,7 +83,7 @@ def main(
         paths=paths,
         files=files,
         template_package=template_package,
-        overrides=getattr(args, "set", None) or (),
+        overrides=_words(args, "set"),
         stages=stages_to_run,
         naming_source=naming_source,
         system_cls=system_cls,
@@ -101,6 +101,12 @@ def main(
         run_stages(system=system, stages_to_run=stages_to_run, args=args, log=logger)
     if smoke is not None and not is_dry_run:
         flow.log_end(configs[naming_source], stages_to_run)
+
+
+def _words(args: argparse.Namespace, name: str) -> Sequence[str]:
+    """Return the words of a flag; a notebook may give a single one as it is."""
+    value = getattr(args, name, None) or ()
+    return [value] if isinstance(value, str) else value
 
 
 def check_required_configs(

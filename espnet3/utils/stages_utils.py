@@ -22,7 +22,7 @@ from espnet3.utils.stage_ranks import (
 from espnet3.utils.stage_report import StageReport, filled_slots, format_summary
 from espnet3.utils.stage_selection import UnknownStageError, resolve_stages
 from espnet3.utils.stage_table import stage_entry
-from espnet3.utils.stop_signals import StageInterrupted, stop_signals
+from espnet3.utils.stop_signals import StageInterrupted, end_if_asked, stop_signals
 from espnet3.utils.thread_waiting import shorten_spinning
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ def run_stages(
     try:
         with stop_signals(), gate_of(system, stages_to_run) as gate:
             for stage in stages_to_run:
+                end_if_asked()
                 if runs_on_this_rank(system, stage, log):
                     gate.enter(stage)
                     _run_stage(system, stage, methods[stage], args, log, reports)

@@ -83,6 +83,16 @@ def received_signal() -> int | None:
     return _state.received
 
 
+def end_if_asked() -> None:
+    """End the program where a signal was noted too late for the block that deferred it.
+
+    Raises:
+        StageInterrupted: In that case.
+    """
+    if _state.received is not None:
+        raise StageInterrupted(_state.received)
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
     # A forked worker inherits this handler, but not the loop that would look for the signal.
     if _state.is_deferring and _state.received is None and os.getpid() == _state.pid:

@@ -107,6 +107,13 @@ def test_a_namespace_without_the_newer_attributes_is_enough(conf):
     assert Recording.instances[0].ran == ["train"]
 
 
+def test_a_notebook_may_give_single_words_as_they_are(conf):
+    args = Namespace(stages="train", training_config=conf("t"), set="training.seed=5")
+    main(args=args, system_cls=Recording)
+    assert Recording.instances[0].ran == ["train"]
+    assert Recording.instances[0].training_config.seed == 5
+
+
 def test_the_stage_list_comes_from_the_parser(conf):
     stages = ["train", "export"]
     args = build_parser(stages).parse_args(["--training_config", str(conf("t"))])

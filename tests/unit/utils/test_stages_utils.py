@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 from argparse import Namespace
 
 import pytest
@@ -13,6 +14,7 @@ from espnet3.utils.config_utils import load_config_with_defaults
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
 from espnet3.utils.stages_utils import run_stages
+from espnet3.utils.stop_signals import StageInterrupted, deferred_stop
 
 pytestmark = pytest.mark.usefixtures("clean_logging")
 STAGES = ["prepare", "train", "infer", "upload_model", "upload_demo"]
@@ -131,6 +133,17 @@ def test_an_interrupt_is_logged_and_passed_on(toy, tmp_path):
     assert "was interrupted" in (tmp_path / "default" / "interrupted.log").read_text()
     report = json.loads((tmp_path / "default" / "interrupted.run.json").read_text())
     assert report["status"] == "interrupted"
+
+
+def test_no_stage_follows_one_that_noted_a_signal_too_late(toy):
+    def train() -> None:
+        with deferred_stop():
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    toy.train = train
+    with pytest.raises(StageInterrupted, match="SIGUSR1"):
+        run_stages(toy, ["train", "prepare"])
+    assert toy.calls == []
 
 
 def test_the_summary_names_what_ran_and_what_did_not(toy, caplog):
