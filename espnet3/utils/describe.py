@@ -80,21 +80,35 @@ def log_instance_dict(
 def _attribute_lines(obj: Any, max_depth: int, indent: int, seen: set[int]) -> Iterator[str]:
     if max_depth < 1:
         return
-    for name, value in sorted(getattr(obj, "__dict__", {}).items()):
+    for name, value in sorted(_attributes(obj).items()):
         if name.startswith("_"):
             continue
         yield f"{'  ' * indent}{name}: {_summary(value)}"
-        if id(value) not in seen and hasattr(value, "__dict__") and not _is_leaf(value):
+        if id(value) not in seen and not _is_leaf(value):
             # The ids stay valid: every object seen is held by its parent meanwhile.
             yield from _attribute_lines(value, max_depth - 1, indent + 1, seen | {id(value)})
 
 
+def _attributes(obj: Any) -> Mapping[str, Any]:
+    try:
+        attributes: Mapping[str, Any] = vars(obj)
+    except Exception:  # noqa: BLE001 - without `__dict__`, or with a `__getattr__` of its own
+        return {}
+    return attributes
+
+
 def _is_leaf(value: Any) -> bool:
-    return isinstance(value, type | Path) or callable(value) or hasattr(value, "__next__")
+    return isinstance(value, type | Path) or callable(value) or _is_iterator(value)
+
+
+def _is_iterator(value: Any) -> bool:
+    # The class is asked: an instance may answer with any exception.
+    return hasattr(type(value), "__next__")
 
 
 def _summary(value: Any) -> str:
-    if hasattr(value, "__next__") or (callable(value) and hasattr(value, "parameters")):
+    is_module = callable(value) and hasattr(type(value), "parameters")
+    if is_module or _is_iterator(value):
         return build_qualified_name(value)
     return _cut(_safe_repr(value))
 

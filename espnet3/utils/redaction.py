@@ -6,10 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 MASK = "***"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_ALWAYS = {"secret", "secrets", "password", "passwd", "jwt", "credential", "credentials"}
+_ALWAYS = {
+    "secret", "secrets", "password", "passwords", "passwd", "jwt", "credential", "credentials",
+}  # fmt: skip
 _SOMETIMES = {"token", "key"}
 _TAILS = {"id", "value", "string", "text"}
 _URL_USER = re.compile(r"(?<=://)[^/\s@]+@")
@@ -43,26 +47,47 @@ def redact_text(text: str) -> str:
 def redact_argument(argument: str) -> str:
     """Return one command-line word as it may be logged; ``slot.key=value`` is read as a setting."""
     key, sign, value = argument.partition("=")
-    if sign:
-        return f"{key}={redact_config(value, key.rpartition('.')[2])}"
-    return redact_text(argument)
+    if not sign:
+        return redact_text(argument)
+    name = key.rpartition(".")[2]
+    if value.lstrip()[:1] in ("{", "["):
+        return f"{key}={_redact_flow(value, name)}"
+    return f"{key}={redact_config(value, name)}"
+
+
+def _redact_flow(text: str, name: str) -> str:
+    """Redact a mapping or list that is written in one line of YAML."""
+    try:
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError:  # not ours to complain about; but what it holds is unknown
+        return MASK if any(word in _ALWAYS | _SOMETIMES for word in _words(text)) else text
+    redacted = redact_config(plain, name)
+    if redacted == plain:
+        return text
+    return yaml.safe_dump(redacted, default_flow_style=True, sort_keys=False, width=10**6).strip()
 
 
 def redact_config(node: Any, name: str = "") -> Any:
     """Return a copy of plain containers with the values of secret keys masked.
 
-    Values that YAML cannot hold become text.
+    All that stands below a key such as ``credentials`` is secret. Values that YAML cannot hold
+    become text.
 
     Args:
         node: Plain containers and scalars.
         name: Key under which ``node`` is found.
     """
+    is_secret = bool(_ALWAYS.intersection(_words(name)))
     if isinstance(node, Mapping):
-        return {key: redact_config(value, str(key)) for key, value in node.items()}
+        # `_target_` and the like say what is built, also of credentials.
+        names = {k: name if is_secret and not str(k).startswith("_") else str(k) for k in node}
+        return {key: redact_config(value, names[key]) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [redact_config(item, name) for item in node]
-    if node is None or isinstance(node, bool | int | float):
+    if node is None or isinstance(node, bool):
         return node
+    if isinstance(node, int | float):
+        return MASK if is_secret else node
     if not isinstance(node, str):
         return str(node)
     return MASK if _is_secret(name, node) else redact_text(node)

@@ -81,6 +81,23 @@ def test_without_resolution_nothing_is_evaluated(write: Write, head: str) -> Non
     }
 
 
+def test_a_merge_without_resolution_keeps_references_between_recipe_and_template(
+    write: Write, template: str
+) -> None:
+    text = "of_user: ${tag}\nlr: 1\nfile: ${load_line:/no}\n"
+    write("cfg_template/task/conf/training.yaml", text)
+    user = write("training.yaml", "tag: ${of_user}\nuses: ${lr}\nnone: ${load_yaml:/no,a}\n")
+    config = merge(user, template, resolve=False)
+    assert OmegaConf.to_container(config, resolve=False) == {
+        "of_user": "${tag}",
+        "lr": 1,
+        "file": "${load_line:/no}",
+        "tag": "${of_user}",
+        "uses": "${lr}",
+        "none": "${load_yaml:/no,a}",
+    }
+
+
 @pytest.mark.parametrize("head", ["", "defaults: [empty]\n"])
 def test_targets_get_convert_with_and_without_defaults(write: Write, head: str) -> None:
     write("empty.yaml", "")

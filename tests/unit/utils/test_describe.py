@@ -80,6 +80,17 @@ def test_a_failing_repr_is_noted_and_survived(caplog):
     assert "repr failed with RuntimeError: no" in logged(caplog, "Box", "0", Grumpy())[1]
 
 
+def test_an_object_that_answers_every_question_with_an_error_is_survived(caplog):
+    class Sealed:
+        __slots__ = ()
+
+        def __getattr__(self, name):
+            raise RuntimeError("sealed")
+
+    assert logged(caplog, "Box", "0", Box(inner=Sealed(), size=3))[-1] == "  size: 3"
+    assert "Model[0] class: " in logged(caplog, "Model", "0", Sealed())[-2]
+
+
 def test_all_entries_of_a_mapping_are_logged(caplog):
     caplog.set_level(logging.INFO)
     log_instance_dict(logging.getLogger("x"), "Callback", {"a": Box(), "b": Box()})

@@ -58,4 +58,27 @@ def test_urls_lose_their_user():
 
 @given(st.recursive(st.integers() | st.booleans() | st.none(), st.lists))
 def test_values_without_text_are_never_changed(value):
-    assert redact_config({"secret": value}) == {"secret": value}
+    assert redact_config({"size": value}) == {"size": value}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"password": 123456},
+        {"passwords": ["x", "y"]},
+        {"credentials": {"user": "x", "pin": {"code": 7}}},
+    ],
+)
+def test_everything_below_a_secret_name_is_masked(config):
+    masked = str(redact_config(config))
+    assert not any(secret in masked for secret in ("123456", "'x'", "'y'", "7"))
+    built = {"credentials": {"_target_": "cloud.Login", "user": None}}
+    assert redact_config(built) == built
+
+
+@pytest.mark.parametrize("secret", ["password: hunter2", "api_token: abcdefghijklmnop0123"])
+def test_a_secret_inside_a_mapping_on_the_command_line_is_masked(secret):
+    shown = redact_argument(f"training.logger={{name: a, {secret}}}")
+    assert shown == f"training.logger={{name: a, {secret.partition(':')[0]}: '***'}}"
+    assert redact_argument(f"training.logger={{name: a, {secret}") == "training.logger=***"
+    assert redact_argument("training.x={a: [1,2]}") == "training.x={a: [1,2]}"

@@ -74,6 +74,7 @@ def test_a_stage_without_a_folder_writes_no_file(toy, tmp_path):
     toy.stage_log_dirs = {"train": tmp_path / "train", "default": None}
     run_stages(toy, ["train", "prepare"])
     assert [path.name for path in tmp_path.rglob("*.log")] == ["train.log"]
+    assert "preparing" not in (tmp_path / "train" / "train.log").read_text()
 
 
 def test_a_missing_method_is_found_before_anything_runs(toy):
