@@ -65,6 +65,6 @@ def check_log_mapping(system: Any, mapping: Mapping[str, Any]) -> Iterator[str]:
             yield f"{stage!r} is no stage" + (f"; {hint}" if hint else "")
         for text in reference if isinstance(reference, list | tuple) else [reference]:
             root = text.partition(".")[0] if isinstance(text, str) else None
-            if root is not None and not hasattr(system, root):
+            if root is not None and root not in dir(system) and lookup(system, root) is None:
                 hint = did_you_mean(root, [*names, *vars(system)])
                 yield f"{stage}: nothing is called {root!r}" + (f"; {hint}" if hint else "")

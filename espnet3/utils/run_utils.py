@@ -164,7 +164,7 @@ def build_system(system_cls: Callable[..., Any], configs: Configs) -> Any:
             hint=f"leave the flag out, or add the parameter to {name}.__init__",
         )
     system = system_cls(**taken)
-    for complaint in check_log_mapping(system, getattr(system, "stage_log_mapping", {})):
+    for complaint in check_log_mapping(system, getattr(system, "stage_log_mapping", None) or {}):
         logger.warning("stage_log_mapping: %s", complaint)
     return system
 

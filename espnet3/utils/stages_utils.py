@@ -33,7 +33,7 @@ class StageMethodError(StageError, AttributeError):
 
 
 class StageSignatureError(StageError, TypeError):
-    """A stage method cannot be called without arguments."""
+    """A stage method cannot be run by a call without arguments."""
 
 
 def run_stages(
@@ -57,8 +57,8 @@ def run_stages(
 
     Raises:
         StageMethodError: If the system lacks a stage; also an ``AttributeError``.
-        StageSignatureError: If a stage cannot be called without arguments; also a
-            ``TypeError``.
+        StageSignatureError: If a stage cannot be called without arguments, or a call would not
+            run it; also a ``TypeError``.
         Exception: What a stage raises, unchanged.
 
     Example:
@@ -102,6 +102,11 @@ def _stage_method(system: Any, stage: str) -> Callable[[], Any]:
         raise StageMethodError(
             f"System has no stage method: {stage}\n"
             f"  {type(system).__qualname__} has: {', '.join(methods)}"
+        )
+    if inspect.isgeneratorfunction(method) or inspect.iscoroutinefunction(method):
+        raise StageSignatureError(
+            f"Stage '{stage}' of {type(system).__qualname__} would do nothing when it is called: "
+            "its method contains `yield` or is `async`"
         )
     try:
         inspect.signature(method).bind()

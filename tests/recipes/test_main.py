@@ -208,6 +208,21 @@ def test_a_training_stage_after_infer_is_worth_a_warning(conf, caplog):
     assert "train_more will run after infer" in caplog.text
 
 
+def test_a_system_of_another_family_may_have_no_log_mapping(conf, tmp_path):
+    class Plain:
+        stage_log_mapping = None
+        ran = False
+
+        def __init__(self, training_config):
+            self.stage_log_dirs = {"default": tmp_path / "logs"}
+
+        def train(self):
+            Plain.ran = True
+
+    main(args=Namespace(stages=["train"], training_config=conf("t")), system_cls=Plain)
+    assert Plain.ran
+
+
 def test_configs_are_the_same_before_and_after_a_stage(conf):
     class Greedy(Recording):
         def train(self):

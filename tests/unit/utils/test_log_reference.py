@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from espnet3.utils.log_reference import lookup, resolve_log_dir
+from espnet3.utils.log_reference import check_log_mapping, lookup, resolve_log_dir
 
 SYSTEM = SimpleNamespace(
     training_config=OmegaConf.create(
@@ -40,11 +40,15 @@ def test_lookup_never_raises(reference):
 
 def test_a_property_that_fails_leads_nowhere():
     class Recipe:
+        def phase(self): ...
+
         @property
         def phase_config(self):
             return {}["easy"]
 
-    assert resolve_log_dir(Recipe(), "phase_config.exp_dir") is None
+    reference = "phase_config.exp_dir"
+    assert resolve_log_dir(Recipe(), reference) is None
+    assert list(check_log_mapping(Recipe(), {"phase": reference})) == []
 
 
 @pytest.mark.parametrize(

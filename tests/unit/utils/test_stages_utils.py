@@ -92,6 +92,20 @@ def test_a_stage_with_required_arguments_is_refused_before_anything_runs(toy):
     assert toy.calls == []
 
 
+def test_a_stage_that_a_call_would_not_run_is_refused_before_anything_runs(toy):
+    async def export():
+        pass
+
+    def rows():
+        yield 1
+
+    toy.export, toy.rows = export, rows
+    for stage in ("export", "rows"):
+        with pytest.raises(TypeError, match=f"Stage '{stage}' of Toy would do nothing"):
+            run_stages(toy, ["prepare", stage])
+    assert toy.calls == []
+
+
 def test_an_error_of_a_stage_arrives_unchanged_with_its_traceback_in_the_log(toy, tmp_path):
     with pytest.raises(TypeError) as caught:
         run_stages(toy, ["infer", "prepare"])
