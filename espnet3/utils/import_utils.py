@@ -124,7 +124,8 @@ def _missing_attribute(
     path: str, owner: Any, name: str, *, key: str | None, file: str | Path | None
 ) -> ConfigError:
     found = getattr(owner, "__name__", type(owner).__name__)
-    public = sorted(n for n in dir(owner) if not n.startswith("_"))
+    # `annotations` is what `from __future__ import annotations` leaves in a module.
+    public = sorted(n for n in dir(owner) if not n.startswith("_") and n != "annotations")
     hint = did_you_mean(name, public) or "it has: " + (", ".join(public[:12]) or "nothing public")
     return ConfigError(
         f"{found} was found, but it has no attribute {name!r}",
