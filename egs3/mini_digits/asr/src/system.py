@@ -11,6 +11,9 @@ from espnet3.systems.asr.system import ASRSystem
 from espnet3.utils.path_utils import write_text
 from espnet3.utils.stage_plan import StagePlan, planned_by
 
+_KINDS = ("substitutions", "deletions", "insertions")
+_UNITS = {"WER": "words", "CER": "characters"}
+
 
 def _plan_report(system: MiniDigitsSystem) -> StagePlan:
     """Declare what the stage ``report`` reads and writes."""
@@ -74,10 +77,11 @@ def _describe_scores(inference_dir: Path) -> list[str]:
     for metric, by_test_set in scores.items():
         for test_name, values in by_test_set.items():
             counts = details["metrics"][metric][test_name]
+            kinds = ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS)
             for name, value in values.items():
                 lines.append(
-                    f"{name} {value} % on {test_name}: {counts['errors']} errors in"
-                    f" {counts['reference_length']} tokens of {counts['utterances']} utterances"
+                    f"{name} {value:.2f} % on {test_name}: {counts['errors']} errors ({kinds})"
+                    f" in {counts['reference_length']} {_UNITS[name]}"
                 )
     return lines
 
