@@ -90,7 +90,15 @@ def test_report_shows_scores_places_and_a_transcript(tiny_run: tuple[Path, str])
     folder, stdout = tiny_run
     report = (folder / "exp/training/report.txt").read_text()
     assert report in stdout
-    for word in ("WER", "CER", "utterances", "model_pack", "should be "):
+    for word in (
+        "WER",
+        "CER",
+        " words",
+        " characters",
+        "substitutions",
+        "model_pack",
+        "should be ",
+    ):
         assert word in report
 
 
