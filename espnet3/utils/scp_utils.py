@@ -55,7 +55,7 @@ def check_id(utt_id: UttId, seen: set[UttId]) -> None:
     Raises:
         ScpError: If it is empty, holds whitespace or is in ``seen``.
     """
-    if not utt_id or any(char.isspace() for char in utt_id):
+    if utt_id.split() != [utt_id]:
         raise ScpError(f"sample id {utt_id!r} is empty or holds whitespace, so no SCP can hold it")
     if utt_id in seen:
         raise ScpError(f"sample id {utt_id!r} occurs twice; ids of a test set must differ")
@@ -69,7 +69,8 @@ def format_line(utt_id: UttId, value: str) -> str:
 
 def join_lines(text: str) -> str:
     """Replace each run of line breaks by one space."""
-    return _LINE_BREAKS.sub(" ", text)
+    # No line break is printable; asking for that is faster than a search.
+    return text if text.isprintable() else _LINE_BREAKS.sub(" ", text)
 
 
 def load_scp_paths(

@@ -92,6 +92,8 @@ def infer_artifact_type(value: Any) -> str:
 
 def to_scalar(value: Any) -> Any:
     """Return numpy scalars and arrays or tensors without axes as Python values."""
+    if isinstance(value, str):
+        return value
     if _is_tensor(value) or _is_array(value):
         return _to_host(value).item() if value.ndim == 0 else value
     numpy = sys.modules.get("numpy")

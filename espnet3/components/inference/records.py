@@ -96,9 +96,9 @@ def check_record(record: Any, *, idx_key: str, fields: Sequence[str] = ()) -> No
             f"'{idx_key}' must be a single value, got {record[idx_key]!r}\n"
             "  with `batch_size` set, `output_fn` must return a list of dicts"
         )
-    missing = sorted(name for name in fields if name not in record)
+    missing = [name for name in fields if name not in record]
     if missing:
         raise DataError(
-            f"the output of sample {record[idx_key]!r} lacks {', '.join(missing)}; "
+            f"the output of sample {record[idx_key]!r} lacks {', '.join(sorted(missing))}; "
             f"it has: {', '.join(map(str, record))}"
         )

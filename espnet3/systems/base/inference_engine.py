@@ -18,7 +18,7 @@ from espnet3.components.inference.batching import (
     is_out_of_memory,
     release_memory,
 )
-from espnet3.components.inference.records import as_names, iter_records, load_output_fn
+from espnet3.components.inference.records import as_names, load_output_fn
 from espnet3.components.inference.settings import ExecutionSettings
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.parallel.worker_env import EnvSelector
@@ -198,14 +198,17 @@ class DecodeEngine:
         results, outcome = decoded
         for index, output in results:
             try:
-                outcome.samples.append(self.writer.write(index, list(iter_records([output]))))
+                outcome.samples.append(
+                    self.writer.write(index, output if isinstance(output, list) else [output])
+                )
             except (OSError, ConfigError):
                 # A full disk is not the fault of one sample.
                 raise
             except Exception as error:
                 outcome.failures.append(self._describe(index, "exception", error))
         outcome.fields = self.writer.fields
-        outcome.artifact_fields = set(self.writer.artifact_fields)
+        if self.writer.artifact_fields:
+            outcome.artifact_fields = set(self.writer.artifact_fields)
         outcome.num_joined, self.writer.num_joined = self.writer.num_joined, 0
         return outcome
 

@@ -28,6 +28,8 @@ from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
 
+_decode = json.JSONDecoder().raw_decode
+
 _FILE = "journal.jsonl"
 _SYNC_EVERY: Seconds = 1.0
 _FLUSH_EVERY: Seconds = 0.1
@@ -106,10 +108,10 @@ class Journal:
 
     def set_fields(self, fields: Sequence[str], artifact_fields: set[str]) -> None:
         """Note the output fields, and which of them have files of their own."""
-        news = artifact_fields - self.artifact_fields
-        if news or (fields and not self._has_fields):
+        is_news = not artifact_fields <= self.artifact_fields
+        if is_news or (fields and not self._has_fields):
             self.fields = list(fields)
-            self.artifact_fields |= news
+            self.artifact_fields |= artifact_fields
             self._has_fields = True
             self._append({"fields": self.fields, "artifacts": sorted(self.artifact_fields)})
 
@@ -199,7 +201,8 @@ class Journal:
         ):
             for offset in self._offsets:
                 if offset != _UNSEEN:
-                    yield from json.loads(content[offset : content.find(b"\n", offset)])[1]
+                    line = content[offset : content.find(b"\n", offset)].decode()
+                    yield from _decode(line)[0][1]
 
     def _append(self, entry: Any) -> None:
         self._append_line(json.dumps(entry, ensure_ascii=False))

@@ -32,12 +32,17 @@ class AudioMeter:
 
     def add(self, data: Mapping[str, Any], keys: Sequence[str]) -> None:
         """Count one sample by its first one-dimensional input."""
-        rate = next((data[key] for key in _RATE_KEYS if data.get(key)), self.sample_rate)
-        lengths = [len(data[k]) for k in keys if len(getattr(data.get(k), "shape", ())) == 1]
-        if self.seconds is None or rate is None or not lengths:
-            self.seconds = None
-        else:
-            self.seconds += lengths[0] / float(rate)
+        if self.seconds is None:
+            return
+        rate = data.get("sample_rate") or data.get("sr") or data.get("fs") or self.sample_rate
+        self.seconds = None if rate is None else self._grown(data, keys, float(rate))
+
+    def _grown(self, data: Mapping[str, Any], keys: Sequence[str], rate: float) -> Seconds | None:
+        for key in keys:
+            shape = getattr(data.get(key), "shape", ())
+            if len(shape) == 1:
+                return (self.seconds or 0.0) + int(shape[0]) / rate
+        return None
 
 
 class Progress:

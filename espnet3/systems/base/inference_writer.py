@@ -18,7 +18,7 @@ from espnet3.utils.writer_utils import to_scalar, write_artifact
 STATE_DIR = ".infer"
 """Folder of a test set that holds what only the stage reads."""
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _PLAIN_NAME = re.compile(r"[\w+=@,-][\w.+=@,-]*")
 _MAX_NAME_BYTES = 150
@@ -75,7 +75,9 @@ class RecordWriter:
             OSError: If a file cannot be written.
         """
         rows = [self._write_row(record) for record in records]
-        line = _encode([index, rows])
+        # All values are texts, for which the encoder has a fast path that lists lack.
+        texts = ["[" + ",".join(map(_encode, row)) + "]" for row in rows]
+        line = f"[{index},[{','.join(texts)}]]"
         return WrittenSample(index, [row[0] for row in rows], line)
 
     def _write_row(self, record: Any) -> list[str]:
