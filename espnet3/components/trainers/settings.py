@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from espnet3.components.trainers.lightning_arguments import (
@@ -15,7 +16,8 @@ from espnet3.components.trainers.lightning_arguments import (
 from espnet3.errors import ConfigError, SettingError, did_you_mean
 from espnet3.utils.settings import convert, rest
 
-_COUNTS = ("max_epochs", "min_epochs", "max_steps", "min_steps", "accumulate_grad_batches")
+_COUNTS = ("max_epochs", "min_epochs", "max_steps", "min_steps")
+_POSITIVE = ("accumulate_grad_batches", "check_val_every_n_epoch")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,7 @@ class TrainerSettings:
         for name in _COUNTS:
             # Lightning would find out after the data are loaded, with an assertion.
             convert(self.lightning.get(name), int | None, key=f"trainer.{name}")
+        _check_numbers(self.lightning)
         _check_choice("accelerator", self.accelerator, ACCELERATORS)
         _check_choice("strategy", self.strategy, STRATEGIES)
         precision = self.lightning.get("precision")
@@ -76,6 +79,23 @@ class TrainerSettings:
     def time_limit_seconds(self) -> float | None:
         """``time_limit`` in seconds."""
         return None if self.time_limit is None else parse_duration(self.time_limit)
+
+
+def _check_numbers(lightning: Mapping[str, Any]) -> None:
+    """Check numbers whose range Lightning does not check, or only after the data are loaded."""
+    for name in _POSITIVE:
+        # Null makes Lightning count batches across epochs; of updates there is nothing like it.
+        kind = int | None if name == "check_val_every_n_epoch" else int
+        value = convert(lightning.get(name, 1), kind, key=f"trainer.{name}")
+        if value is not None and value < 1:
+            raise SettingError("must be at least 1", key=f"trainer.{name}", value=value)
+    clip = convert(
+        lightning.get("gradient_clip_val"), float | None, key="trainer.gradient_clip_val"
+    )
+    if clip is not None and not clip >= 0:
+        raise SettingError(
+            "must not be negative", key="trainer.gradient_clip_val", value=clip, hint="0 is off"
+        )
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

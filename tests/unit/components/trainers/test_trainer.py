@@ -200,6 +200,12 @@ def test_unknown_key_names_the_nearest(tmp_path):
     [
         {"keep_last": 0},
         {"save_every_n_steps": 0},
+        {"accumulate_grad_batches": 0},
+        {"accumulate_grad_batches": None},
+        {"check_val_every_n_epoch": 0},
+        {"check_val_every_n_epoch": 1.5},
+        {"gradient_clip_val": -1.0},
+        {"gradient_clip_val": "one"},
         {"time_limit": "2h"},
         {"matmul_precision": "low"},
         {"log_every_n_steps": "often"},
