@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(abspath $(BIN))/python
 WORKERS ?= 2
+# A .pth file instead of an import hook: a folder named espnet3 in the working directory does not hide the package.
+EDITABLE := --config-settings editable_mode=compat --editable
 DIGITS := egs3/mini_digits/asr
 CONFIGS := --training_config conf/training.yaml --inference_config conf/inference.yaml \
 	--metrics_config conf/metrics.yaml --publication_config conf/publication.yaml
@@ -26,12 +28,12 @@ $(VENV)/.created:
 
 $(VENV)/.runtime: $(VENV)/.created constraints.txt pyproject.toml
 	@echo "installing espnet3 and what it needs into $(VENV) (a few minutes)"
-	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits]"
+	@$(RUN) -m pip install --quiet --constraint constraints.txt $(EDITABLE) ".[digits]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing development tools into $(VENV)"
-	@$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[digits,dev,docs]"
+	@$(RUN) -m pip install --quiet --constraint constraints.txt $(EDITABLE) ".[digits,dev,docs]"
 	@touch $@
 
 quickstart: $(VENV)/.runtime

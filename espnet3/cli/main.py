@@ -36,9 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 when something is wrong. What is wrong is on stderr, or is the
-        output of a verb that looks for it.
+        output of a verb that looks for it. 2 for a command line without or with wrong words.
     """
-    args = build_parser().parse_args(arguments)
+    parser = build_parser()
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
+    args = parser.parse_args(words)
     try:
         return int(args.run(args))
     except (Espnet3Error, OSError) as error:

@@ -23,8 +23,6 @@ STAGE_PACKAGES: dict[str, tuple[str, ...]] = {
     "measure": ("hydra", "rapidfuzz"),
     "pack_model": ("torch", "numpy", "safetensors", "huggingface_hub", "tqdm"),
     "upload_model": ("huggingface_hub",),
-    "pack_demo": ("gradio",),
-    "upload_demo": ("huggingface_hub",),
 }
 """Import names of the packages that a stage loads whatever its configuration says."""
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from espnet3.cli import new, recipe_sources
 from espnet3.cli.main import main
+from espnet3.components.data import audio
 from espnet3.errors import ConfigError
 from tests.conftest import REPO_ROOT
 
@@ -181,3 +183,34 @@ def test_a_template_without_starter_is_copied_as_it_is(folder, monkeypatch):
     assert main(["new", "mine/codec"]) == 0
     assert tree(folder / "mine" / "codec") == tree(template)
     assert (folder / "mine/codec/run.py").read_text() == "# mine\n"
+
+
+def run_builder(recipe, rows):
+    """Run the builder of a made recipe on one list of three columns; return what it says."""
+    (recipe / "list.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    code = (
+        "from dataset import DatasetBuilder\nfrom espnet3.errors import DataError\ntry:\n"
+        "    DatasetBuilder().build(data_dir='data', lists={'train': 'list.tsv'})\n"
+        "except DataError as error:\n    print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([".", str(REPO_ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=recipe, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_new_recipe_names_the_line_of_a_list_that_is_wrong(folder):
+    assert main(["new", "mine/asr"]) == 0
+    recipe = folder / "mine/asr"
+    for name, channels in (("mono", 1), ("stereo", 2)):
+        audio.write(recipe / f"{name}.wav", np.zeros((160, channels)), 16000)
+    mono = ("a", "mono.wav", "one")
+    text = run_builder(recipe, [mono, ("b", "stereo.wav", "two"), ("c", "mono.wav", " ")])
+    assert "2 problems in the lists" in text
+    assert "list.tsv:2: b: " in text and "has 2 channels" in text
+    assert "list.tsv:3: c: has no transcript" in text
+    text = run_builder(recipe, [("utt_id", "audio", "text"), mono])
+    assert "list.tsv:1: utt_id: there is no audio file" in text and "no header line" in text
+    assert run_builder(recipe, [mono]) == ""

@@ -66,12 +66,14 @@ class CorpusBuilder(DatasetBuilder):
         """
         settings = _parse(kwargs)
         splits = {split: read_manifest(path) for split, path in settings.lists.items()}
-        problems = [*_repeated(splits)]
-        for rows in splits.values():
-            problems += (problem for row in rows for problem in _check(row))
+        places = {split: _locate(path) for split, path in settings.lists.items()}
+        problems = [*_repeated(splits, places)]
+        for split, rows in splits.items():
+            for row, place in zip(rows, places[split], strict=True):
+                problems += (f"{place}: {row.utt_id}: {problem}" for problem in _check(row))
         if problems:
             shown = "".join(f"\n  {problem}" for problem in problems[:_SHOWN])
-            raise DataError(f"{len(problems)} utterances cannot be used, the first are:{shown}")
+            raise DataError(f"{len(problems)} problems in the lists, the first are:{shown}")
         _make_record(settings).start()
         for split, rows in splits.items():
             clean = [row._replace(text=" ".join(row.text.split())) for row in rows]
@@ -92,23 +94,35 @@ def _make_record(settings: BuildSettings) -> CorpusRecord:
     return CorpusRecord(settings.data_dir, {"builder": "lists 1", "lists": digests}, outputs)
 
 
-def _repeated(splits: Mapping[str, list[ManifestRow]]) -> Iterator[str]:
-    home: dict[str, str] = {}
+def _locate(path: Path) -> list[str]:
+    """Return the place of each utterance of a list, as ``file:line``."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [f"{path}:{number}" for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _repeated(
+    splits: Mapping[str, list[ManifestRow]], places: Mapping[str, list[str]]
+) -> Iterator[str]:
+    home: dict[str, tuple[str, str]] = {}
     for split, rows in splits.items():
-        for row in rows:
-            if home.setdefault(row.utt_id, split) != split:
-                yield f"{row.utt_id}: is in {home[row.utt_id]} and in {split}"
+        for row, place in zip(rows, places[split], strict=True):
+            first_split, first_place = home.setdefault(row.utt_id, (split, place))
+            if first_split != split:
+                yield f"{place}: {row.utt_id}: is also in {first_split} ({first_place})"
 
 
 def _check(row: ManifestRow) -> Iterator[str]:
     if not row.text.strip():
-        yield f"{row.utt_id}: has no transcript"
+        yield "has no transcript"
     try:
         header = audio.info(row.wav_path)
-    except (FileNotFoundError, audio.AudioError) as error:
-        yield f"{row.utt_id}: {error}"
+    except FileNotFoundError:
+        yield f"there is no audio file {row.wav_path} (a list has no header line)"
+        return
+    except audio.AudioError as error:
+        yield str(error)
         return
     if header.num_channels != 1:
-        yield f"{row.utt_id}: {row.wav_path} has {header.num_channels} channels, expected one"
+        yield f"{row.wav_path} has {header.num_channels} channels, expected one"
     elif header.num_samples == 0:
-        yield f"{row.utt_id}: {row.wav_path} is empty"
+        yield f"{row.wav_path} is empty"
