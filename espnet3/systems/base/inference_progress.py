@@ -39,7 +39,7 @@ class AudioMeter:
 
     def _grown(self, data: Mapping[str, Any], keys: Sequence[str], rate: float) -> Seconds | None:
         for key in keys:
-            shape = getattr(data.get(key), "shape", ())
+            shape: Sequence[Any] = getattr(data.get(key), "shape", ())
             if len(shape) == 1:
                 return (self.seconds or 0.0) + int(shape[0]) / rate
         return None
