@@ -14,6 +14,9 @@ BATCH_ENVS = ("slurm", "pbs", "sge", "lsf", "htcondor", "moab", "oar")
 ENVS = ("local", "local_gpu", "auto", "ssh", "kube", *BATCH_ENVS)
 """Values of ``parallel.env``."""
 
+RUNNER_OPTIONS = ("batch_size", "async_mode", "async_specs_dir", "async_result_dir", "resume")
+"""Arguments of ``BaseRunner`` besides the provider."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelSettings:

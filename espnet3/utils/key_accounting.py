@@ -23,8 +23,11 @@ from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
 from espnet3.utils.source_lookup import check_import_path
 from espnet3.utils.target_arguments import check_calls
 from espnet3.utils.value_checks import check_value, is_open
+from espnet3.utils.value_ranges import check_ranges
 
 logger = logging.getLogger(__name__)
+
+_WRITE_NULL = "in YAML, null is written null"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ def check_config(
             findings += map(Finding, _check_key(plain.get(name), spec, name))
     findings += map(Finding, _check_import_paths(plain, known or {}))
     findings += map(Finding, check_calls(plain, slot.removesuffix("_config")))
+    reported = {finding.error.key for finding in findings}
+    findings += map(Finding, _find_written_none(plain, known or {}, reported))
+    findings += map(Finding, check_ranges(plain, slot.removesuffix("_config"), reported))
     return [dataclasses.replace(f, error=_located(config, f.error)) for f in findings]
 
 
@@ -143,6 +149,21 @@ def _check_import_paths(
             yield error
 
 
+def _find_written_none(
+    plain: Mapping[Any, Any], known: Mapping[str, Key], reported: Collection[str | None]
+) -> Iterator[ConfigError]:
+    """Report the text ``None`` as a value; names and paths of the experiment have their check."""
+    for path, value in walk(plain):
+        key = indexed_key(path)
+        is_item = path.rpartition(".")[2].isdigit()
+        section = known.get(path.partition(".")[0])
+        if value != "None" or is_item or key in reported or section is None:
+            continue
+        if "." in path or section.type is Any:
+            yield ConfigError("is a text", key=key, value=value, hint=_WRITE_NULL)
+
+
 def _located(config: DictConfig, error: ConfigError) -> ConfigError:
     place = locate(config, error.key or "")
-    return error if place is None else error.at(place.file, place.line)
+    hint = _WRITE_NULL if error.value == "None" else None
+    return error if place is None else error.at(place.file, place.line, hint=hint)

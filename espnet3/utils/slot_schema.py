@@ -147,6 +147,8 @@ class Call:
     """Keyword arguments of the framework; they win over the mapping."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Keys that the framework takes out of the mapping, and their types."""
+    groups: str | None = None
+    """The key among these that lists groups of parameters, each with arguments of its own."""
     is_partly_known: bool = False
     """The framework may give further arguments."""
 
@@ -157,6 +159,7 @@ CALLS: dict[str, Call] = {
     r"training:optimizer": Call(
         num_positional=1,
         extra={"param_groups": list[dict[str, Any]], "no_decay": list[str]},
+        groups="param_groups",
     ),
     r"training:scheduler": Call(supplied=("optimizer",)),
     r"training:lightning_module": Call(supplied=("model", "config")),
@@ -204,6 +207,9 @@ ARGUMENTS: dict[str, dict[str, Argument]] = {
 REST_ARGUMENTS: dict[str, str] = {
     "espnet3.components.data.iterators.SequenceIterFactory": (
         "espnet3.components.data.settings.DATALOADER_OPTIONS"
+    ),
+    "espnet3.systems.base.inference_runner.InferenceRunner": (
+        "espnet3.parallel.settings.RUNNER_OPTIONS"
     ),
 }
 """Class with ``**kwargs``, by the path where it is defined, to the names that may be in them."""

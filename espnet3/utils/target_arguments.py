@@ -25,6 +25,7 @@ from espnet3.utils.slot_schema import (
 )
 from espnet3.utils.source_signatures import Signature, find_signature
 from espnet3.utils.value_checks import build_section, check_value, is_open
+from espnet3.utils.value_ranges import check_argument_range
 
 BUILD_KEYS = ("_target_", "_convert_", "_partial_", "_recursive_", "_args_")
 """Keys of a ``_target_`` mapping that say how to build it."""
@@ -124,6 +125,8 @@ def _check_keys(
         key = _key(path, name)
         if name in call.extra:
             yield from check_value(value, call.extra[name], key)
+            if name == call.groups:
+                yield from _check_groups(value, signature, target, f"{path}.{name}")
         elif name in framework:
             yield UnknownKeyError(
                 f"is given to {target} by the framework", key=key, hint="remove it"
@@ -136,6 +139,17 @@ def _check_keys(
             yield UnknownKeyError(f"is not an argument of {target}", key=key, hint=hint)
 
 
+def _check_groups(
+    groups: Any, signature: Signature, target: str, path: str
+) -> Iterator[ConfigError]:
+    """Check the options of each parameter group; they are arguments of the optimizer."""
+    for index, group in enumerate(groups if isinstance(groups, list) else []):
+        if isinstance(group, Mapping):
+            options = {k: v for k, v in group.items() if k != "params"}
+            call = Call(num_positional=1)
+            yield from _check_keys(options, signature, target, f"{path}.{index}", call)
+
+
 def _check_parameter(
     value: Any, signature: Signature, name: str, key: str
 ) -> Iterator[ConfigError]:
@@ -143,7 +157,8 @@ def _check_parameter(
     if value is None and is_ours and not signature.allows_null(name):
         yield ConfigError("must not be null", key=key, hint="remove the key to get the default")
     elif not isinstance(value, Mapping) or "_target_" not in value:
-        yield from check_value(value, signature.parameters[name], key)
+        found = list(check_value(value, signature.parameters[name], key))
+        yield from found or check_argument_range(value, signature.owner, name, key)
 
 
 def _check_required(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class CommonPreprocessor(AbsPreprocessor):
     def __init__(
         self,
         train: bool,
-        token_type: str | None = None,
+        token_type: Literal["bpe", "char", "word"] | None = None,
         token_list: str | os.PathLike[str] | Iterable[str] | None = None,
         bpemodel: str | os.PathLike[str] | None = None,
         unk_symbol: str = "<unk>",

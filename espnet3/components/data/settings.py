@@ -157,6 +157,10 @@ class LoaderSettings:
             )
         if self.max_tokens is not None and self.batch_bins is not None:
             raise SettingError("is another name of max_tokens; give one of them", key="batch_bins")
+        for name, least in (("batch_size", 1), ("max_batch_size", 1), ("num_workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise SettingError(f"must be at least {least}", key=name, value=value)
 
     def planner_settings(self, mode: str, run_seed: int) -> PlannerSettings:
         """Return the settings of the planner, with the defaults of ``mode``."""
