@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 SLOT_FILES: dict[str, str] = {
@@ -71,6 +72,18 @@ def template_file(slot: str) -> str | None:
         ('training.yaml', None)
     """
     return SLOT_FILES.get(f"{slot.partition('_')[0]}_config")
+
+
+def misspelt_slot(name: str) -> str | None:
+    """Return the standard slot that a name misspells; a name built around one is a slot of its own.
+
+    Example:
+        >>> misspelt_slot("trainig_config"), misspelt_slot("training_easy_config")
+        ('training_config', None)
+    """
+    if any(slot.removesuffix("_config") in name for slot in SLOT_FILES):
+        return None
+    return next(iter(difflib.get_close_matches(name, SLOT_FILES, n=1, cutoff=0.9)), None)
 
 
 def flag_of(slot: str) -> str:

@@ -38,7 +38,7 @@ class StageSignatureError(StageError, TypeError):
 
 def run_stages(
     system: Any,
-    stages_to_run: Sequence[str],
+    stages_to_run: Sequence[str] | str,
     args: Any = None,
     log: logging.Logger | None = None,
 ) -> None:
@@ -50,7 +50,7 @@ def run_stages(
     Args:
         system: Object with one zero-argument method per stage and, if it wants log files, a
             mapping ``stage_log_dirs`` from stage (or ``default``) to folder.
-        stages_to_run: Names of the stages.
+        stages_to_run: Names of the stages; a text is one stage.
         args: Parsed command line; ``dry_run``, ``write_requirements`` and the configuration paths
             are read where they exist.
         log: Logger for the progress lines.
@@ -70,6 +70,7 @@ def run_stages(
         hello
     """
     log = log or logger
+    stages_to_run = [stages_to_run] if isinstance(stages_to_run, str) else stages_to_run
     methods = {stage: _stage_method(system, stage) for stage in stages_to_run}
     if getattr(args, "dry_run", False):
         from espnet3.utils.run_plan import log_run_plan

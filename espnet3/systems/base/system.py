@@ -15,7 +15,7 @@ from espnet3.utils import publish_utils
 from espnet3.utils.dry_run import is_dry_run
 from espnet3.utils.log_reference import lookup, resolve_log_dir
 from espnet3.utils.stage_plan import StagePlan, planned_by
-from espnet3.utils.stage_table import STAGES, flag_of, stage_entry
+from espnet3.utils.stage_table import STAGES, flag_of, misspelt_slot, stage_entry
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class BaseSystem:
     Raises:
         MissingConfigError: If ``training_config`` has no ``exp_dir``; also a ``ValueError``.
         ConfigError: If the path of ``exp_dir`` has a component ``None``.
-        TypeError: If an extra keyword does not end in ``_config``, or names a slot twice.
+        TypeError: If an extra keyword does not end in ``_config``, misspells a slot or repeats one.
 
     Example:
         >>> system = BaseSystem(metrics_config={"inference_dir": "exp/base/inference"})
@@ -119,6 +119,9 @@ class BaseSystem:
             if not name.endswith("_config"):
                 raise TypeError(f"{type(self).__name__}() got an unexpected keyword {name!r}")
             is_alias = isinstance(getattr(type(self), name, None), property)
+            meant = None if hasattr(type(self), name) else misspelt_slot(name)
+            if meant is not None:
+                raise TypeError(f'{type(self).__name__}() got {name!r}; did you mean "{meant}"?')
             if is_alias and getattr(self, name) is not None:
                 raise TypeError(f"{type(self).__name__}() got {name!r} under its other name too")
             setattr(self, name, config)

@@ -245,3 +245,8 @@ def test_an_unknown_log_mode_is_reported_and_rank0_used(toy, tmp_path):
     run_stages(toy, ["train"])
     text = (tmp_path / "train" / "train.log").read_text()
     assert "Unknown stage_log_mode='all'" in text
+
+
+def test_a_text_is_one_stage(toy):
+    run_stages(toy, "prepare")
+    assert toy.calls == ["prepare"]

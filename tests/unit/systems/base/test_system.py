@@ -209,3 +209,14 @@ def test_the_construction_is_logged_in_one_line(caplog, training_config):
     assert caplog.messages == [
         f"system=BaseSystem slots=training,metrics exp_dir={training_config.exp_dir}"
     ]
+
+
+@pytest.mark.parametrize("name", ["trainig_config", "metric_config", "infernce_config"])
+def test_a_misspelt_slot_is_refused(name):
+    with pytest.raises(TypeError, match="did you mean"):
+        BaseSystem(**{name: {"a": 1}})
+
+
+@pytest.mark.parametrize("name", ["training_easy_config", "training2_config", "retraining_config"])
+def test_a_slot_named_after_a_standard_one_is_kept(name):
+    assert getattr(BaseSystem(**{name: {"a": 1}}), name) == {"a": 1}
