@@ -116,12 +116,13 @@ def report_findings(findings: Iterable[Finding]) -> None:
 def _check_top_level(
     plain: Mapping[Any, Any], known: Mapping[str, Key], references: Collection[str], is_fatal: bool
 ) -> Iterator[Finding]:
+    replacing = [f"override {name}" for name in known]
     for name in map(str, plain):
         if name not in known and name not in references:
             error = UnknownKeyError(
                 "is not a key that anything reads, and no interpolation uses it",
                 key=name,
-                hint=did_you_mean(name, known),
+                hint=did_you_mean(name, replacing if " " in name else known),
             )
             yield Finding(error, is_fatal)
 

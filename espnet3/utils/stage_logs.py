@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet3.errors import StageError
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.log_reference import lookup
 from espnet3.utils.logging_utils import set_stage_log_handler
@@ -29,6 +30,9 @@ def open_stage_log(system: Any, stage: str, log: logging.Logger) -> Path | None:
 
     ``training_config.stage_log_mode`` decides for distributed stages: with ``rank0`` only rank 0
     has a file, ``<stage>.log``; with ``per_rank`` each rank has ``<stage>_rank<r>.log``.
+
+    Raises:
+        StageError: If the folder or the file cannot be made.
     """
     rank = process_rank()
     configured = lookup(system, "training_config.stage_log_mode")
@@ -36,7 +40,14 @@ def open_stage_log(system: Any, stage: str, log: logging.Logger) -> Path | None:
     filename: str | None = f"{stage}.log" if rank == 0 else None
     if mode == "per_rank" and (rank > 0 or stage in distributed_stages(system)):
         filename = f"{stage}_rank{rank}.log"
-    path = set_stage_log_handler(log_dir_of(system, stage) if filename else None, filename or "")
+    folder = log_dir_of(system, stage) if filename else None
+    try:
+        path = set_stage_log_handler(folder, filename or "")
+    except OSError as error:
+        reference = getattr(system, "stage_log_mapping", {}).get(stage)
+        raise StageError(
+            f"stage {stage} cannot open its log in {folder} ({reference or 'default'}): {error}"
+        ) from error
     if mode not in ("rank0", "per_rank"):
         log.error("Unknown stage_log_mode=%r; rank0 is used", configured)
     return path

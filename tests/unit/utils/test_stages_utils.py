@@ -9,7 +9,7 @@ from argparse import Namespace
 import pytest
 from omegaconf import OmegaConf
 
-from espnet3.errors import ConfigError
+from espnet3.errors import ConfigError, StageError
 from espnet3.utils.config_utils import load_config_with_defaults
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
@@ -250,3 +250,11 @@ def test_an_unknown_log_mode_is_reported_and_rank0_used(toy, tmp_path):
 def test_a_text_is_one_stage(toy):
     run_stages(toy, "prepare")
     assert toy.calls == ["prepare"]
+
+
+def test_a_log_folder_that_cannot_be_made_names_the_stage(toy, tmp_path):
+    (tmp_path / "taken").write_text("")
+    toy.stage_log_dirs = {"default": tmp_path / "taken"}
+    with pytest.raises(StageError, match="stage prepare cannot open its log in .*taken"):
+        run_stages(toy, "prepare")
+    assert toy.calls == []

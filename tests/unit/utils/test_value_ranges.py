@@ -110,3 +110,8 @@ def test_the_text_none_is_no_null(tmp_path: Path, text: str) -> None:
 def test_the_text_none_may_be_an_item_a_name_or_a_key_of_the_recipe(tmp_path: Path) -> None:
     text = "task: None\nmine: None\nmodel: {_target_: x.Y, a: [None]}"
     assert "None" not in "".join(texts(tmp_path, text)).replace("x.Y", "")
+
+
+def test_a_misspelt_override_is_offered(tmp_path: Path) -> None:
+    (found,) = texts(tmp_path, "strict: true\noveride scheduler: null\n")
+    assert 'did you mean "override scheduler"' in found
