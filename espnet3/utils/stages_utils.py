@@ -23,7 +23,6 @@ from espnet3.utils.stage_report import StageReport, filled_slots, format_summary
 from espnet3.utils.stage_selection import UnknownStageError, resolve_stages
 from espnet3.utils.stage_table import stage_entry
 from espnet3.utils.stop_signals import StageInterrupted, end_if_asked, stop_signals
-from espnet3.utils.thread_waiting import shorten_spinning
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +80,6 @@ def run_stages(
         log_run_plan(system, stages_to_run, log)
         return
     check_launched_ranks(system, stages_to_run)
-    shorten_spinning()
     reports: list[StageReport] = []
     try:
         with stop_signals(), gate_of(system, stages_to_run) as gate:
