@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from espnet3.errors import BundleError, MissingDependencyError
+from espnet3.errors import BundleError, HubError, MissingDependencyError, did_you_mean
 from espnet3.publication.bundle import INFERENCE_CONFIG, META_FILE, sha256_of
 from espnet3.publication.hub import BundleDownloader, folder_artifacts, is_hub_tag
 from espnet3.utils.archive_utils import safe_extract
@@ -31,7 +31,7 @@ def fetch_artifacts(
     folders and archives and for Hub ids, unless it is not the genuine class of that name.
 
     Raises:
-        BundleError: If a local folder is no bundle.
+        BundleError: If a local folder is no bundle, or the tag reads as a path of none.
         MissingDependencyError: If the tag needs ``espnet_model_zoo`` and it is not installed.
         Exception: What the downloader raises, unchanged.
     """
@@ -44,18 +44,45 @@ def fetch_artifacts(
         return _local_folder(local)
     if local.is_file() and local.name.endswith(_ARCHIVE_SUFFIXES):
         return _local_archive(local)
+    if not is_hub_tag(model_tag) and _looks_local(model_tag):
+        raise BundleError(_missing_folder(local))
     zoo = _find_zoo_class()
     if zoo is not None:
         downloader = zoo()
         if not (_is_genuine(zoo) and is_hub_tag(model_tag) and not _knows(downloader, model_tag)):
             return dict(downloader.download_and_unpack(model_tag))
     if is_hub_tag(model_tag):
-        return dict(BundleDownloader().download_and_unpack(model_tag))
+        return _hub_repository(model_tag)
     raise MissingDependencyError(
         f"{model_tag!r}: there is no such folder or archive (seen from {Path.cwd()}), and it is no "
         "Hub id owner/name; names of the model zoo need the package 'espnet_model_zoo'\n"
         '  install it with: pip install "espnet3[espnet2]"'
     )
+
+
+def _hub_repository(model_tag: str) -> dict[str, Any]:
+    try:
+        return dict(BundleDownloader().download_and_unpack(model_tag))
+    except HubError as error:
+        if _looks_local(model_tag):
+            error.add_note(_missing_folder(Path(model_tag)))
+        raise
+
+
+def _looks_local(model_tag: str) -> bool:
+    """Tell whether a tag reads as a path, whether or not it exists."""
+    if "://" in model_tag or "/" not in model_tag.rstrip("/"):
+        return model_tag.startswith((".", "~"))
+    is_path = model_tag.startswith((".", "/", "~")) or model_tag.count("/") > 1
+    return is_path or Path(model_tag).parent.is_dir()
+
+
+def _missing_folder(path: Path) -> str:
+    """Say that a path does not exist, and what beside it has a similar name."""
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    guess = did_you_mean(path.name, siblings)
+    hint = guess or "give the folder that pack_model wrote, or a Hub id owner/name"
+    return f"there is no folder or archive {path} (seen from {Path.cwd()})\n  {hint}"
 
 
 def _local_folder(folder: Path) -> dict[str, Any]:

@@ -48,6 +48,10 @@ def pack_model(
         account: Returns the name of the user's Hub account, or an empty string.
     """
     plan = plan_pack(read_inputs(system, include=include, extra=extra))
+    for path in plan.absent:
+        logger.warning("not packed, because it does not exist: %s", path)
+    if plan.scores is None:
+        logger.info("no scores.json or metrics.json found; the model card has no results")
     out_dir = plan.inputs.out_dir
     with file_lock(out_dir.with_name(f".{out_dir.name}.lock")):
         for leftover in _leftovers(out_dir):

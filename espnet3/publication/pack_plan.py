@@ -52,6 +52,8 @@ class PackPlan:
     listed: tuple[str, ...]
     """Bundle paths that the user asked for; no YAML below them is pruned."""
     scores: Path | None
+    absent: tuple[Path, ...]
+    """Listed paths that do not exist."""
 
     @property
     def relocator(self) -> Relocator:
@@ -126,6 +128,7 @@ def plan_pack(inputs: PackInputs) -> PackPlan:
         moved=draft.moved,
         listed=tuple(draft.listed),
         scores=find_scores(inputs),
+        absent=tuple(draft.absent),
     )
 
 
@@ -147,7 +150,7 @@ def _add_listed_paths(draft: PlanDraft, default: tuple[Path, ...]) -> Iterator[P
     if inputs.settings.include_data_dir and data_dir is not None and data_dir.exists():
         listed.append(data_dir)
     for path in (*include, *listed):
-        for source in _expand(inputs, path):
+        for source in _expand(draft, path):
             is_experiment = source == exp_dir
             destination = _place(draft, source)
             if not is_experiment:
@@ -156,14 +159,15 @@ def _add_listed_paths(draft: PlanDraft, default: tuple[Path, ...]) -> Iterator[P
             yield source
 
 
-def _expand(inputs: PackInputs, path: Path) -> list[Path]:
+def _expand(draft: PlanDraft, path: Path) -> list[Path]:
+    inputs = draft.inputs
     located = inputs.locate(path)
     if located.exists():
         return [located]
     base = inputs.recipe_root or Path.cwd()
     found = sorted(glob.glob(str(absolute(path, base)), recursive=True))  # noqa: PTH207 - absolute
     if not found:
-        logger.warning("not packed, because it does not exist: %s", located)
+        draft.absent.append(located)
     return [Path(name) for name in found]
 
 

@@ -32,6 +32,7 @@ class PlanDraft:
     checkpoints: dict[str, Path] = field(default_factory=dict)
     moved: dict[Path, str] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
+    absent: list[Path] = field(default_factory=list)
 
     def add(self, source: Path, destination: str) -> None:
         """Add a file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any, TypeAlias
 
 from espnet3.errors import BundleError
 from espnet3.publication.pack_inputs import PackInputs
-
-logger = logging.getLogger(__name__)
 
 Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Metric → test set → column → value."""
@@ -49,7 +46,6 @@ def find_scores(inputs: PackInputs) -> Path | None:
     for folder in folders:
         if folder is not None and (folder / "metrics.json").is_file():
             return folder / "metrics.json"
-    logger.info("no scores.json or metrics.json found; the model card has no results")
     return None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError
 from espnet3.publication.pack_inputs import read_inputs
-from espnet3.publication.pack_plan import plan_pack
+from espnet3.publication.pack_plan import PackPlan, plan_pack
 from espnet3.publication.upload_plan import plan_upload
 from espnet3.utils.run_plan import format_size
 from espnet3.utils.stage_plan import StagePlan
@@ -29,8 +29,16 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
         why=f"{replaces} if anything changed" if out_dir.is_dir() else replaces,
         inputs=tuple(_short(weight.source) for weight in plan.weights),
         outputs=(_short(out_dir),),
-        notes=(f"copies {len(plan.copies)} more files, {format_size(size)}",),
+        notes=(f"copies {len(plan.copies)} more files, {format_size(size)}", *_gaps(plan)),
     )
+
+
+def _gaps(plan: PackPlan) -> Iterator[str]:
+    """Say what would be packed and is not there; earlier stages of the same run may make it."""
+    for path in plan.absent:
+        yield f"does not exist yet: {_short(path)}"
+    if plan.scores is None:
+        yield "the model card gets no results: there are no scores yet"
 
 
 def plan_upload_model(system: Any) -> StagePlan:

@@ -411,3 +411,14 @@ def test_a_misspelt_keyword_names_the_one_that_was_meant():
         _check_keywords(recognizer, {"beam_siez": 3})
     _check_keywords(recognizer, {"beam_size": 3})
     _check_keywords("somewhere.Else", {"anything": 3})
+
+
+def test_a_path_that_does_not_exist_is_answered_with_its_neighbours(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exp/training/model_pack").mkdir(parents=True)
+    for tag in ("exp/training/model_pac", "./exp/training/model_pac"):
+        with pytest.raises(BundleError, match='(?s)no folder.*did you mean "model_pack"') as caught:
+            InferenceSession.from_pretrained(tag)
+        assert "espnet2" not in str(caught.value)
+    with pytest.raises(BundleError, match="a Hub id owner/name"):
+        InferenceSession.from_pretrained("/nowhere/at/all")

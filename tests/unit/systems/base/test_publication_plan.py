@@ -23,7 +23,10 @@ def test_the_plan_counts_what_is_packed_and_lists_what_would_be_uploaded(tmp_pat
     )
     plan = plan_pack_model(system)
     assert (plan.state, plan.why) == ("would run", "writes a bundle")
-    assert plan.notes == ("copies 1 more files, 4 B",)
+    assert plan.notes == (
+        "copies 1 more files, 4 B",
+        "the model card gets no results: there are no scores yet",
+    )
     assert str(plan.outputs[0]) == "exp/pack"
     with pytest.raises(BundleError, match="Model pack not found"):
         plan_upload_model(system)
@@ -40,3 +43,13 @@ def test_the_plan_counts_what_is_packed_and_lists_what_would_be_uploaded(tmp_pat
     refused = plan_upload_model(system)
     assert (refused.state, refused.is_final) == ("would fail", True)
     assert "placeholder" in refused.why
+
+
+def test_what_earlier_stages_make_is_a_note_of_the_plan(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    system = SimpleNamespace(
+        training_config=OmegaConf.create({"exp_dir": "exp"}),
+        publication_config=OmegaConf.create({"pack_model": {"out_dir": "exp/pack"}}),
+    )
+    assert "does not exist yet: exp" in plan_pack_model(system).notes
+    assert caplog.text == ""
