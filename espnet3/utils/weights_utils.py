@@ -189,6 +189,11 @@ def load_weights(
     return report
 
 
+def describe_misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Return lines that name the tensors of a file that are not those of a model; else nothing."""
+    return "\n".join(str(_compare(Path(), own, list(own), state)).splitlines()[1:])
+
+
 def export_safetensors(state_dict: Mapping[str, Tensor], path: PathLike) -> None:
     """Write tensors as safetensors, atomically.
 

@@ -23,10 +23,10 @@ from espnet3.components.modeling.model_summary import build_model_summary
 from espnet3.components.modeling.settings import ModuleSettings, stats_arguments
 from espnet3.components.optimizers.settings import read_optimization
 from espnet3.components.optimizers.single import build_optimizer, build_scheduler
-from espnet3.errors import ConfigError, SettingError
+from espnet3.errors import ConfigError, SettingError, WeightsError
 from espnet3.utils.config_utils import instantiate_config
 from espnet3.utils.settings import parse_settings
-from espnet3.utils.weights_utils import fit_prefix
+from espnet3.utils.weights_utils import describe_misfit, fit_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -261,9 +261,20 @@ class ESPnetLightningModule(lightning.LightningModule):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """Load the state of the bare model; a uniform ``model.`` before the names is dropped."""
-        state = fit_prefix(state_dict, self.model.state_dict())
-        return self.model.load_state_dict(state, strict=strict, assign=assign)
+        """Load the state of the bare model; a uniform ``model.`` before the names is dropped.
+
+        Raises:
+            WeightsError: If the tensors are not those of the model.
+        """
+        own = self.model.state_dict()
+        state = fit_prefix(state_dict, own)
+        try:
+            return self.model.load_state_dict(state, strict=strict, assign=assign)
+        except RuntimeError as error:
+            misfit = describe_misfit(own, state)
+            if not misfit:
+                raise
+            raise WeightsError(f"the tensors are not those of the model\n{misfit}") from error
 
 
 __all__ = ["ESPnetLightningModule", "build_model_summary"]

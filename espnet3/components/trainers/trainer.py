@@ -99,6 +99,11 @@ class ESPnet3LightningTrainer:
             self._trainer = trainer
         return self._trainer
 
+    def add_callback(self, callback: Callback) -> None:
+        """Let one more callback take part; it is called after those of the configuration."""
+        hide_idle_hooks([callback])
+        self.trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+
     def fit(self, *args: Any, **kwargs: Any) -> None:
         """Train; arguments go to ``lightning.Trainer.fit``."""
         trainer = self.trainer

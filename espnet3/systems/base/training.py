@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.components.optimizers.settings import read_optimization
-from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.errors import ConfigError, MissingConfigError, WeightsError
+from espnet3.systems.base.config_changes import describe_changes, describe_restored
 from espnet3.systems.base.initial_weights import check_initial_weights, load_initial_weights
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
@@ -71,23 +72,61 @@ def _train(config: Any, settings: TrainingSettings) -> None:
             point.steps,
             way_on,
         )
+        _warn_about_changes(config, point.path)
         # The file describes the weights beside it: another configuration must not take its place.
         if not (settings.exp_dir / "training.yaml").exists():
             _write_config(config, settings.exp_dir)
         return
-    _write_config(config, settings.exp_dir)
+    start = None if fit.get("ckpt_path") is None else Path(fit["ckpt_path"])
     model = _build_model(settings, settings.model)
     trainer = _build_trainer(_build_module(model, config, settings), config, settings)
+    _keep_config(trainer, config, settings.exp_dir)
     if source is not settings.init_from:
         logger.info("init_from is not read: the run goes on from a checkpoint")
     load_initial_weights(model, source)
-    trainer.fit(**fit)
+    if start is None:
+        trainer.fit(**fit)
+    else:
+        _go_on(trainer, fit, config, start)
     logger.info(
         "Trained %s in %.1f s; results are in %s",
         type(model).__name__,
         time.monotonic() - started,
         settings.exp_dir,
     )
+
+
+def _go_on(trainer: Any, fit: dict[str, Any], config: Any, start: Path) -> None:
+    """Train on from a checkpoint; say what of the configuration it overrides, or does not fit."""
+    file = start.parent / "training.yaml"
+    if process_rank() == 0 and (kept := describe_restored(config, file)):
+        logger.warning(
+            "These changes have no effect, because the run goes on with the optimizer and the"
+            " schedule of %s; a new exp_tag starts with them:\n  %s",
+            start,
+            "\n  ".join(kept),
+        )
+    changes = list(describe_changes(config, file))
+    try:
+        trainer.fit(**fit)
+    except (WeightsError, ValueError) as error:
+        # The second is what torch says about other parameters, for example after `freeze`.
+        if not isinstance(error, WeightsError) and "parameter group" not in str(error):
+            raise
+        causes = "".join(f"\n  changed: {line}" for line in changes)
+        raise WeightsError(
+            f"training cannot go on from {start}: it does not fit the configuration\n"
+            f"  {error}{causes}\n"
+            f"  undo the change, choose another exp_tag, or remove {start.parent} to start anew"
+        ) from None
+
+
+def _warn_about_changes(config: Any, checkpoint: Path) -> None:
+    changes = list(describe_changes(config, checkpoint.parent / "training.yaml"))
+    if changes and process_rank() == 0:
+        logger.warning(
+            "The run is finished, so what changed is not trained:\n  %s", "\n  ".join(changes)
+        )
 
 
 def _exclusive(exp_dir: Path) -> contextlib.AbstractContextManager[None]:
@@ -183,9 +222,24 @@ def _prepare(settings: TrainingSettings) -> None:
 
 def _write_config(config: Any, exp_dir: Path) -> None:
     if process_rank() == 0:
-        plain = OmegaConf.create(to_plain(config))
-        text = override_comments(config) + OmegaConf.to_yaml(plain, resolve=True)
-        write_text(exp_dir / "training.yaml", text)
+        write_text(exp_dir / "training.yaml", _config_text(config))
+
+
+def _keep_config(trainer: Any, config: Any, exp_dir: Path) -> None:
+    """Have the configuration written when training begins; at once by a trainer not of ours."""
+    from espnet3.components.callbacks.config_writer import ConfigWriter
+    from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
+
+    if not isinstance(trainer, ESPnet3LightningTrainer):
+        _write_config(config, exp_dir)
+        return
+    writer = ConfigWriter(exp_dir / "training.yaml", _config_text(config))
+    trainer.add_callback(writer)
+
+
+def _config_text(config: Any) -> str:
+    plain = OmegaConf.create(to_plain(config))
+    return override_comments(config) + OmegaConf.to_yaml(plain, resolve=True)
 
 
 def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> ResumePoint | None:

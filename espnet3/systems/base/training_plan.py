@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf.errors import OmegaConfBaseException
-
 from espnet3.components.callbacks.checkpoint_files import metric_stem
 from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.data.stats_identity import (
@@ -20,17 +18,14 @@ from espnet3.components.data.stats_identity import (
     with_preprocessor_mode,
 )
 from espnet3.components.modeling.settings import ModuleSettings, stats_arguments
+from espnet3.systems.base.config_changes import describe_changes
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.systems.base.training import check_model, without_normalizer
 from espnet3.utils.checkpoint_outline import read_outline
-from espnet3.utils.config_merge import walk
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.stage_plan import StagePlan, State
-from espnet3.utils.yaml_source import read_yaml
-
-_MAX_CHANGES = 8
 
 
 def plan_collect_stats(config: Any) -> StagePlan:
@@ -108,7 +103,7 @@ def plan_train(config: Any) -> StagePlan:
         why = f"from the checkpoint {start}"
     elif (settings.fit or {}).get("ckpt_path") is None and (exp_dir / "last.ckpt").exists():
         notes.append(f"{exp_dir}/last.ckpt exists; fit.ckpt_path: auto would go on from it")
-    changes = list(_describe_changes(config, exp_dir / "training.yaml"))
+    changes = list(describe_changes(config, exp_dir / "training.yaml"))
     if state == "up to date" and changes:
         notes.append("what changed is not trained, because the run is finished:")
     criteria = read_criteria(settings.best_model_criterion)
@@ -134,28 +129,3 @@ def _training_inputs(config: Any, settings: TrainingSettings) -> Iterator[Path]:
         yield settings.stats_dir
     if settings.init_from is not None:
         yield settings.init_from.path
-
-
-def _describe_changes(config: Any, path: Path) -> Iterator[str]:
-    """Yield one line per key that differs from the configuration of the last run."""
-    if not path.is_file():
-        return
-    try:
-        new = _leaves(to_plain(config))
-    except OmegaConfBaseException as error:
-        yield f"cannot be compared with {path} yet: {str(error).splitlines()[0]}"
-        return
-    old = _leaves(read_yaml(path).value)
-    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    for key in changed[:_MAX_CHANGES]:
-        yield f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')} (since {path})"
-    if len(changed) > _MAX_CHANGES:
-        yield f"and {len(changed) - _MAX_CHANGES} more keys (since {path})"
-
-
-def _leaves(content: Any) -> dict[str, Any]:
-    return {key: value for key, value in walk(content) if not value or _is_leaf(value)}
-
-
-def _is_leaf(value: Any) -> bool:
-    return not isinstance(value, dict | list)

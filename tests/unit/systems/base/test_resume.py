@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from espnet3.components.trainers.settings import TrainerSettings
+from espnet3.errors import WeightsError
+from espnet3.systems.base.config_changes import describe_restored
 from espnet3.systems.base.resume import ResumePoint
 from espnet3.systems.base.training import train
 from espnet3.utils.weights_utils import read_state_dict
@@ -73,3 +75,67 @@ def test_best_checkpoints_that_are_gone_are_left_out_of_the_average(tmp_path, ca
         "valid.loss.ave.pth",
         "valid.loss.ave_2best.pth",
     }
+
+
+def test_a_resume_that_does_not_fit_leaves_the_configuration_of_the_checkpoint(tmp_path):
+    config = toy_config(tmp_path, fit={"ckpt_path": "auto"})
+    train(config)
+    written = (tmp_path / "training.yaml").read_text()
+    config["trainer"]["max_epochs"] = 3
+    config["model"]["hidden"] = 5
+    with pytest.raises(WeightsError) as caught:
+        train(config)
+    message = str(caught.value)
+    assert "encoder.weight (model (5, 4), file (3, 4))" in message
+    assert "changed: model.hidden: absent -> 5" in message
+    assert "another exp_tag" in message
+    assert (tmp_path / "training.yaml").read_text() == written
+    del config["model"]["hidden"]
+    config["freeze"] = ["encoder"]
+    with pytest.raises(WeightsError, match="parameter group(.|\n)*changed: freeze"):
+        train(config)
+    assert (tmp_path / "training.yaml").read_text() == written
+    del config["freeze"]
+    train(config)
+    assert "max_epochs: 3" in (tmp_path / "training.yaml").read_text()
+
+
+def test_a_resume_names_the_changes_that_the_checkpoint_overrides(tmp_path, caplog):
+    config = toy_config(tmp_path, fit={"ckpt_path": "auto"})
+    train(config)
+    config["trainer"]["max_epochs"] = 3
+    train(config)
+    assert "have no effect" not in caplog.text
+    config["trainer"]["max_epochs"] = 4
+    config["optimizer"]["lr"] = 0.5
+    train(config)
+    record = next(r for r in caplog.records if "have no effect" in r.getMessage())
+    assert record.levelname == "WARNING"
+    assert "optimizer.lr: 0.05 -> 0.5" in record.getMessage()
+    assert "max_epochs" not in record.getMessage()
+
+
+def test_changes_of_a_finished_run_are_warned_about_and_not_saved(tmp_path, caplog):
+    config = toy_config(tmp_path, fit={"ckpt_path": "auto"})
+    train(config)
+    train(config)
+    assert "not trained" not in caplog.text
+    written = (tmp_path / "training.yaml").read_text()
+    config["optimizer"]["lr"] = 0.5
+    train(config)
+    assert "what changed is not trained:\n  optimizer.lr: 0.05 -> 0.5" in caplog.text
+    assert (tmp_path / "training.yaml").read_text() == written
+
+
+@pytest.mark.parametrize(
+    ("target", "is_kept"),
+    [
+        ("torch.optim.lr_scheduler.StepLR", True),
+        ("espnet3.components.optimizers.schedulers.WarmupLR", False),
+    ],
+)
+def test_only_the_schedules_of_torch_keep_their_shape(tmp_path, target, is_kept):
+    config = {"scheduler": {"_target_": target, "size": 2}}
+    (tmp_path / "training.yaml").write_text(f"scheduler: {{_target_: {target}, size: 1}}")
+    lines = describe_restored(config, tmp_path / "training.yaml")
+    assert lines == (["scheduler.size: 1 -> 2"] if is_kept else [])
