@@ -2,8 +2,9 @@
 
 Three parts. A small torch model one sample at a time and in batches, against a bare loop over the
 same samples and the same batches: speed of the stage divided by that of the loop, in processor time
-of the one thread that both take. A trivial model
-over many samples: microseconds per sample, from the data set to the SCP file. The same
+of the one thread that both take, once with all that the stage does once per test set and once
+without what a test set of one sample takes. A trivial model over
+many samples: microseconds per sample, from the data set to the SCP file. The same
 single-threaded model in this process and with two workers: ratio of the decoding times, without
 the start of the workers. With other work on the machine the wall time of two workers says little,
 so the processor time that they take beyond one process is shown too.
@@ -138,6 +139,9 @@ def stage_loop(folder: str, count: int, batch_size: int | None) -> float:
 
 def compare_with_loop(folder: str, count: int, repeats: int) -> None:
     network = Network()
+    stage_loop(folder, 1, None)
+    fixed = statistics.median(stage_loop(folder, 1, None) for _ in range(repeats))
+    print(f"fixed cost of the stage, once per test set: {1e3 * fixed:.1f} ms")
     for batch_size, aim in ((None, 0.95), (16, 1.0)):
         results = interleave(
             {
@@ -151,7 +155,9 @@ def compare_with_loop(folder: str, count: int, repeats: int) -> None:
         print(
             f"batch {batch_size or 1:2d}: {per_sample:.2f} ms per sample in a bare loop; ", end=""
         )
-        print(f"stage / loop {ratio:.3f}  (aim {aim})")
+        results["steady"] = [seconds - fixed for seconds in results["stage"]]
+        steady = median_ratio(results, "loop", "steady")
+        print(f"stage / loop {ratio:.3f}, without the fixed cost {steady:.3f}  (aim {aim})")
 
 
 def measure_overhead(folder: str, items: int) -> None:
