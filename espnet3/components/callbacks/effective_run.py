@@ -11,6 +11,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import nn
+from torch.optim import Optimizer
 
 from espnet3.components.callbacks.run_facts import (
     augmentation_facts,
@@ -81,7 +82,7 @@ def describe_run(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
     }
     if isinstance(module, ESPnetLightningModule) and trainer.optimizers:
         settings = read_optimization(module.config)
-        facts["optimizer"] = _describe_section(settings.optimizer)
+        facts["optimizer"] = _describe_optimizer(settings.optimizer, trainer.optimizers[0])
         if settings.scheduler is not None:
             facts["scheduler"] = _describe_section(settings.scheduler)
         per_epoch = batches["updates"]
@@ -104,6 +105,13 @@ def _sample_rate(module: ESPnetLightningModule) -> int | None:
     section = (module.config.get("dataloader") or {}).get("train") or {}
     rate = getattr(getattr(module.model, "frontend", None), "fs", None)
     return rate if section.get("length_unit") in (None, "samples") else None
+
+
+def _describe_optimizer(section: Mapping[str, Any], optimizer: Optimizer) -> str:
+    """Name the configured options with the values in use, which a checkpoint may have restored."""
+    group = optimizer.param_groups[0]
+    in_use = {**group, "lr": group.get("initial_lr", group["lr"])}
+    return _describe_section({key: in_use.get(key, value) for key, value in section.items()})
 
 
 def _describe_section(section: Mapping[str, Any]) -> str:

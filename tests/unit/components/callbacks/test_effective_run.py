@@ -189,6 +189,22 @@ def test_training_leaves_the_report_and_is_not_changed_by_it(tmp_path, caplog):
     assert not (tmp_path / "b" / "effective_run.json").exists()
 
 
+def test_a_run_that_goes_on_reports_the_options_that_its_checkpoint_restored(tmp_path):
+    def run(max_epochs: int, **options: float) -> dict[str, str]:
+        config = toy_config(tmp_path, optimizer={"_target_": "torch.optim.SGD", **options})
+        config["trainer"]["max_epochs"] = max_epochs
+        trainer = ESPnet3LightningTrainer(
+            ESPnetLightningModule(ToyModel(), config), tmp_path, config["trainer"]
+        )
+        last = tmp_path / "last.ckpt"
+        trainer.fit(ckpt_path=str(last) if last.exists() else None)
+        return json.loads((tmp_path / "effective_run.json").read_text())
+
+    first = run(1, lr=0.05, momentum=0.5)
+    assert first["optimizer"] == "torch.optim.SGD(lr=0.05, momentum=0.5)"
+    assert run(2, lr=0.9, momentum=0.1)["optimizer"] == first["optimizer"]
+
+
 def test_any_lightning_module_gets_a_report(tmp_path):
     class Plain(lightning.LightningModule):
         def __init__(self):
