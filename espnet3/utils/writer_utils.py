@@ -10,7 +10,7 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
@@ -33,8 +33,8 @@ _MAX_CHANNELS = 16
 class ArtifactSettings:
     """How one output field is written: an entry of ``output_artifacts`` without a ``writer``."""
 
-    type: str | None = None
-    """``wav``, ``npy``, ``json`` or ``pickle``; null chooses by the type of the value."""
+    type: Literal["wav", "npy", "json", "pickle"] | None = None
+    """What is written; null chooses by the type of the value."""
     sample_rate: Hz | None = None
     """Samples per second of a ``wav``."""
     subtype: str | None = None
@@ -71,8 +71,6 @@ def write_artifact(
     plain.pop("writer", None)
     settings = parse_settings(plain, ArtifactSettings, key="output_artifacts")
     kind = settings.type or infer_artifact_type(value)
-    if kind not in _WRITERS:
-        raise ValueError(f"Unsupported artifact type {kind!r}; use one of {', '.join(_WRITERS)}")
     suffix, write = _WRITERS[kind]
     if kind == "wav" and settings.format:
         suffix = f".{settings.format.lower()}"

@@ -107,6 +107,12 @@ MISTAKES: tuple[Mistake, ...] = (
           T, "optimizer.param_groups[0].lrr", 'did you mean "lr"'),
     _edit(KEYS, "`resum:` of the runner", INFERENCE, "", "runner: {resum: false}\n",
           f"{INFERENCE}:", "runner.resum", 'did you mean "resume"'),
+    _edit(KEYS, "an artifact of a field that is not written", INFERENCE, "",
+          "output_artifacts: {hpy: {type: json}}\n",
+          f"{INFERENCE}:", "output_artifacts.hpy", 'did you mean "hyp"'),
+    _edit(TYPES, "an unknown type of artifact", INFERENCE, "",
+          "output_artifacts: {hyp: {type: wave}}\n",
+          f"{INFERENCE}:", "output_artifacts.hyp.type = 'wave'", 'did you mean "wav"'),
 
     _edit(TYPES, "a negative seed", TRAINING, "seed: 1\n", "seed: -1\n",
           T, "seed = -1", "must not be negative"),

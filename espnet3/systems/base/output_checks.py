@@ -18,6 +18,7 @@ from espnet3.systems.base.settings import InferenceSettings, MeasureSettings
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.run_checks import RunRequest, run_first
 from espnet3.utils.settings import parse_settings
+from espnet3.utils.writer_utils import ArtifactSettings
 
 _OUTPUT_FUNCTIONS = "espnet3.systems.asr.outputs."
 _OUTPUT_FIELDS = ("utt_id", "hyp", "ref")
@@ -33,12 +34,29 @@ def check_inference(run: RunRequest) -> Iterator[Finding]:
         key = (error.key or "").removeprefix("inference_config.")
         yield run.finding(f"inference.{key}", error)
         return
+    yield from _check_artifacts(run)
     model = run.get("inference.model")
     if model is None:
         absent = MissingConfigError("names no model", hint="set model._target_")
         yield run.finding("inference.model", absent)
     for key, path in iter_model_files(model):
         yield from _check_model_file(run, f"inference.{key}", path)
+
+
+def _check_artifacts(run: RunRequest) -> Iterator[Finding]:
+    fields = _written_fields(run)
+    for name, section in (run.get("inference.output_artifacts") or {}).items():
+        key = f"output_artifacts.{name}"
+        if fields and name not in fields:
+            hint = did_you_mean(name, fields) or "it writes: " + ", ".join(fields)
+            error = ConfigError("infer writes no such field", hint=hint)
+            yield run.finding(f"inference.{key}", error)
+        if isinstance(section, Mapping) and section.get("writer") is not None:
+            continue
+        try:
+            parse_settings(section, ArtifactSettings, key=key)
+        except ConfigError as wrong:
+            yield run.finding(f"inference.{wrong.key or key}", wrong)
 
 
 def _check_model_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]:

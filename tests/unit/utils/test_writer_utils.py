@@ -187,7 +187,7 @@ def test_settings_that_nothing_would_read_are_refused(tmp_path):
 
 
 def test_an_unknown_type_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="Unsupported artifact type 'mp3'"):
+    with pytest.raises(ValueError, match="output_artifacts.type = 'mp3'"):
         write_artifact(np.zeros(9), tmp_path / "a", {"type": "mp3"})
 
 
