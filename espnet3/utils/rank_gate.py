@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from espnet3.errors import StageError
@@ -35,12 +34,7 @@ class RankGate:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         """End the run of this rank."""
 
     def enter(self, stage: str) -> None:
@@ -72,12 +66,7 @@ class LeaderGate(RankGate):
         self._lock(fcntl.LOCK_EX)
         self._write()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         """Say how it ended and let go of the file."""
         self._write(ended="done" if kind is None else kind.__name__)
         self._stream.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -11,11 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.recipes.shipped import copy_recipe, run_recipe
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("espeakng_loader") is None,
-    reason="eSpeak NG (extra: digits) is not installed",
-)
 
 STAGES = [
     "create_dataset",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,11 +12,6 @@ import yaml
 
 from espnet3.utils.weights_utils import read_state_dict
 from tests.recipes.shipped import copy_recipe, run_recipe
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("espeakng_loader") is None,
-    reason="eSpeak NG (extra: digits) is not installed",
-)
 
 EASY = ["--training_easy_config", "conf/training_easy.yaml"]
 FULL = ["--training_full_config", "conf/training_full.yaml"]

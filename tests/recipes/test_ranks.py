@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -18,10 +17,6 @@ from espnet3.utils.device_utils import RANK_VARIABLES
 from tests.recipes.shipped import REPO_ROOT, copy_recipe
 from tests.recipes.toy import write_recipe
 
-digits = pytest.mark.skipif(
-    importlib.util.find_spec("espeakng_loader") is None,
-    reason="eSpeak NG (extra: digits) is not installed",
-)
 STAGES = [
     "create_dataset",
     "train_tokenizer",
@@ -141,7 +136,6 @@ def recipe_on_two_ranks(tmp_path_factory):
     return folder, done.stderr
 
 
-@digits
 def test_torchrun_trains_on_both_ranks_and_does_the_rest_once(recipe_on_two_ranks):
     folder, stderr = recipe_on_two_ranks
     assert calls(folder) == {**ONCE, "train": ["0", "1"]}
@@ -149,7 +143,6 @@ def test_torchrun_trains_on_both_ranks_and_does_the_rest_once(recipe_on_two_rank
     assert (folder / "exp/training/model_pack/meta.yaml").is_file()
 
 
-@digits
 def test_another_number_of_ranks_than_devices_stops_before_any_stage(recipe_on_two_ranks):
     folder, _ = recipe_on_two_ranks
     before = calls(folder)
@@ -159,7 +152,6 @@ def test_another_number_of_ranks_than_devices_stops_before_any_stage(recipe_on_t
     assert calls(folder) == before
 
 
-@digits
 def test_lightning_starts_the_other_rank_for_training_only(recipe_on_two_ranks):
     folder, _ = recipe_on_two_ranks
     for path in folder.glob("calls_*"):

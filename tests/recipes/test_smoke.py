@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.recipes.shipped import copy_recipe, run_recipe
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("espeakng_loader") is None,
-    reason="eSpeak NG (extra: digits) is not installed",
-)
 
 
 def snapshot(*folders: Path) -> dict[str, int]:

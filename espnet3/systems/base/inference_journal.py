@@ -18,7 +18,6 @@ import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from espnet3.systems.base.inference_writer import STATE_DIR, WrittenSample
@@ -85,12 +84,7 @@ class Journal:
         self._synced = self._flushed = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         # A full disk has been reported by then; what is complete stays readable.
         with contextlib.suppress(OSError):
             if not self._stream.closed:

@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -263,9 +262,8 @@ def run_and_die(folder):
     run(folder)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks, which is safe with torch on Linux only")
 def test_a_killed_run_leaves_nothing_and_is_redone(tmp_path):
-    victim = multiprocessing.get_context("fork").Process(target=run_and_die, args=(tmp_path,))
+    victim = multiprocessing.get_context("spawn").Process(target=run_and_die, args=(tmp_path,))
     victim.start()
     victim.join(60)
     assert victim.exitcode == -signal.SIGKILL

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -174,11 +172,8 @@ def _run_rank(rank, folder):
         torch.distributed.destroy_process_group()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks, which is safe with torch on Linux only")
 def test_two_ranks_share_an_epoch_resume_exactly_and_refuse_different_plans(tmp_path):
-    torch.multiprocessing.start_processes(
-        _run_rank, (str(tmp_path),), nprocs=2, start_method="fork"
-    )
+    torch.multiprocessing.spawn(_run_rank, (str(tmp_path),), nprocs=2)
     one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert len(one["uids"]) == len(other["uids"])
     flat = [uid for batch in one["uids"] + other["uids"] for uid in batch]

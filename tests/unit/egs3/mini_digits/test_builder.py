@@ -19,10 +19,6 @@ ARGS: dict[str, Any] = {
     "num_processes": 2,
 }
 
-needs_espeak = pytest.mark.skipif(
-    not workers.is_installed(), reason="eSpeak NG (extra: digits) is not installed"
-)
-
 
 def build(folder: Path, **changes: Any) -> dict[str, Any]:
     args = {**ARGS, "data_dir": str(folder), **changes}
@@ -45,7 +41,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
-@needs_espeak
 def test_build_gives_speech_and_transcripts(built: Path) -> None:
     for split, size in ARGS["sizes"].items():
         dataset = Dataset(split, str(built))
@@ -58,7 +53,6 @@ def test_build_gives_speech_and_transcripts(built: Path) -> None:
         assert sample["utt_id"] == dataset.keys()[0]
 
 
-@needs_espeak
 def test_bytes_are_the_same_again_and_with_another_number_of_processes(
     built: Path, tmp_path: Path
 ) -> None:
@@ -67,13 +61,11 @@ def test_bytes_are_the_same_again_and_with_another_number_of_processes(
     assert digest(tmp_path / "one") == digest(tmp_path / "three") == digest(built)
 
 
-@needs_espeak
 def test_another_seed_gives_other_audio(built: Path, tmp_path: Path) -> None:
     build(tmp_path, seed=6)
     assert digest(tmp_path).values() != digest(built).values()
 
 
-@needs_espeak
 def test_killed_build_is_not_built_and_continues_with_the_parts_it_has(
     built: Path, tmp_path: Path
 ) -> None:
@@ -93,7 +85,6 @@ def test_killed_build_is_not_built_and_continues_with_the_parts_it_has(
     assert next(kept.iterdir()).stat().st_ino == inode
 
 
-@needs_espeak
 def test_other_settings_replace_the_data(built: Path, tmp_path: Path) -> None:
     args = {**ARGS, "data_dir": str(built)}
     assert DatasetBuilder().is_built(**args)
@@ -104,7 +95,6 @@ def test_other_settings_replace_the_data(built: Path, tmp_path: Path) -> None:
     assert len(list(folder.rglob("*.wav"))) == 4
 
 
-@needs_espeak
 def test_failing_synthesiser_is_named_and_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,6 @@ def test_two_trainings_do_not_share_a_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "exp" / "training.yaml").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the launcher of further ranks needs POSIX")
 def test_rank_0_takes_the_other_rank_along_when_a_signal_ends_it(tmp_path):
     environment = {k: v for k, v in os.environ.items() if "RANK" not in k}
     environment |= {"PYTHONPATH": str(REPO_ROOT), "OMP_NUM_THREADS": "1"}

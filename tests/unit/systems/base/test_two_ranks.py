@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import lightning
-import pytest
 import torch
 
 from espnet3.systems.base.training import train
@@ -62,7 +61,6 @@ def read_notes(folder: Path) -> list[list[tuple[str, ...]]]:
     return [[tuple(line.split()) for line in file.read_text().splitlines()] for file in files]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the launcher of further ranks needs POSIX")
 def test_two_ranks_train_one_model_and_the_next_stage_runs_alone(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k not in RANK_VARIABLES}
     environment |= {"PYTHONPATH": str(REPO_ROOT), "OMP_NUM_THREADS": "1"}
