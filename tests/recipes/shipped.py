@@ -9,6 +9,19 @@ import sys
 from pathlib import Path
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
+STAGES = [
+    "create_dataset",
+    "train_tokenizer",
+    "collect_stats",
+    "train",
+    "infer",
+    "measure",
+    "pack_model",
+]
+CONFIGS = [
+    f"--{slot}_config=conf/{slot}.yaml"
+    for slot in ("training", "inference", "metrics", "publication")
+]
 
 
 def copy_recipe(name: str, parent: Path) -> Path:

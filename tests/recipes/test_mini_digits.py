@@ -9,22 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes.shipped import copy_recipe, run_recipe
-
-STAGES = [
-    "create_dataset",
-    "train_tokenizer",
-    "collect_stats",
-    "train",
-    "infer",
-    "measure",
-    "pack_model",
-    "report",
-]
-CONFIGS = [
-    f"--{slot}_config=conf/{slot}.yaml"
-    for slot in ("training", "inference", "metrics", "publication")
-]
+from tests.recipes.shipped import CONFIGS, STAGES, copy_recipe, run_recipe
 
 
 def settings(**values: object) -> list[str]:
@@ -56,7 +41,7 @@ def word_error_rate(folder: Path) -> float:
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = copy_recipe("mini_digits/asr", tmp_path_factory.mktemp("mini_digits"))
-    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES)
+    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES, "report")
     assert result.returncode == 0, result.stdout + result.stderr
     return folder, result.stdout
 
@@ -102,7 +87,7 @@ def test_second_run_does_nothing_and_gives_the_same(tiny_run: tuple[Path, str]) 
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")}
     checkpoint = (folder / "exp/training/last.ckpt").resolve()
     started = cpu_seconds_of_children()
-    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES)
+    result = run_recipe(folder, *CONFIGS, *TINY, "--stages", *STAGES, "report")
     assert result.returncode == 0, result.stdout + result.stderr
     assert cpu_seconds_of_children() - started < 20
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.wav")} == before
@@ -118,7 +103,9 @@ def snapshot(folder: Path) -> dict[str, int]:
 
 def states(folder: Path, *arguments: str) -> dict[str, str]:
     """Return the state of each stage in the run plan."""
-    result = run_recipe(folder, *CONFIGS, *TINY, *arguments, "--dry_run", "--stages", *STAGES)
+    result = run_recipe(
+        folder, *CONFIGS, *TINY, *arguments, "--dry_run", "--stages", *STAGES, "report"
+    )
     assert result.returncode == 0, result.stderr
     assert all(f"[DRY RUN] would run stage: {stage}" in result.stderr for stage in STAGES)
     plan = result.stderr.partition("run plan:\n")[2]
@@ -178,6 +165,6 @@ def test_half_the_data_is_enough_for_a_word_error_rate_below_20_percent(
             "trainer.max_epochs": 4,
         }
     )
-    result = run_recipe(folder, *CONFIGS, *reduced, "--stages", *STAGES)
+    result = run_recipe(folder, *CONFIGS, *reduced, "--stages", *STAGES, "report")
     assert result.returncode == 0, result.stdout + result.stderr
     assert word_error_rate(folder) < 20

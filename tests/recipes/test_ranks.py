@@ -14,22 +14,9 @@ from pathlib import Path
 import pytest
 
 from espnet3.utils.device_utils import RANK_VARIABLES
-from tests.recipes.shipped import REPO_ROOT, copy_recipe
+from tests.recipes.shipped import CONFIGS, REPO_ROOT, STAGES, copy_recipe
 from tests.recipes.toy import write_recipe
 
-STAGES = [
-    "create_dataset",
-    "train_tokenizer",
-    "collect_stats",
-    "train",
-    "infer",
-    "measure",
-    "pack_model",
-]
-CONFIGS = [
-    f"--{slot}_config=conf/{slot}.yaml"
-    for slot in ("training", "inference", "metrics", "publication")
-]
 TINY = [
     f"--set=training.{word}"
     for word in (

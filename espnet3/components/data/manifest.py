@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,6 +157,26 @@ class ManifestDataset:
     @functools.cached_property
     def _keys(self) -> list[UttId]:
         return [row.utt_id for row in self.rows]
+
+
+class SplitDataset(ManifestDataset):
+    """Utterances of one split of a corpus: those of ``<data_dir>/manifest/<split>.tsv``.
+
+    Args:
+        split: Name of the split.
+        data_dir: The folder that ``create_dataset`` filled.
+        splits: The names that there are.
+        fs: Sample rate in Hz that all audio must have.
+
+    Raises:
+        DataError: If there is no such split.
+        FileNotFoundError: If the split has not been built.
+    """
+
+    def __init__(self, split: str, data_dir: PathLike, *, splits: Sequence[str], fs: Hz) -> None:
+        if split not in splits:
+            raise DataError(f"no split {split!r} (there are {', '.join(splits)})")
+        super().__init__(Path(data_dir, "manifest", f"{split}.tsv"), fs)
 
 
 def _parse(line: str, path: Path, number: int) -> ManifestRow:

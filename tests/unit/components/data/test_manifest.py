@@ -7,9 +7,11 @@ from espnet3.components.data import audio
 from espnet3.components.data.manifest import (
     ManifestDataset,
     ManifestRow,
+    SplitDataset,
     read_manifest,
     write_manifest,
 )
+from espnet3.errors import DataError
 
 
 @pytest.fixture
@@ -82,3 +84,10 @@ def test_several_channels_are_refused(tmp_path):
     write_manifest(tmp_path / "m.tsv", [ManifestRow("u", tmp_path / "x.wav", "")])
     with pytest.raises(ValueError, match="has 2 channels"):
         ManifestDataset(tmp_path / "m.tsv")[0]
+
+
+def test_a_split_that_the_corpus_lacks_is_named_with_those_it_has(manifest, tmp_path):
+    splits = {"splits": ("train", "valid"), "fs": 8000}
+    assert SplitDataset("train", tmp_path / "data", **splits).keys() == ["utt-b", "utt-a"]
+    with pytest.raises(DataError, match=r"no split 'test' \(there are train, valid\)"):
+        SplitDataset("test", tmp_path / "data", **splits)
