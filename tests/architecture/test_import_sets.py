@@ -63,7 +63,7 @@ def test_modules_on_the_way_to_help_load_only_omegaconf_and_yaml(module: str) ->
     assert _third_party(f"import {module}") <= LIGHT_THIRD_PARTY
 
 
-@pytest.mark.parametrize("recipe", ["mini_digits", "fsdd", "TEMPLATE"])
+@pytest.mark.parametrize("recipe", ["mini_digits", "fsdd", "mini_an4", "TEMPLATE"])
 def test_run_help_loads_the_standard_library_only(recipe: str) -> None:
     code = (
         "import runpy, sys\n"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from espnet3.components.data.corpus_archive import provide_archive
 from espnet3.components.data.corpus_record import CorpusRecord
 from espnet3.components.data.dataset_builder import DatasetBuilder
 from espnet3.components.data.manifest import ManifestRow, write_manifest
-from espnet3.errors import DataError, MissingConfigError
-from espnet3.utils.download_utils import DownloadError, download_url
+from espnet3.errors import DataError
 from espnet3.utils.path_utils import atomic_directory
 from espnet3.utils.progress import progress_bar
 from espnet3.utils.settings import parse_settings
@@ -22,8 +21,6 @@ from espnet3.utils.settings import parse_settings
 from .joining import join_string, write_wav
 from .plan import SPLITS, CorpusSettings, DigitString, load_corpus_settings, plan_split
 from .recordings import Take, digest_recordings, read_recordings
-
-logger = logging.getLogger(__name__)
 
 PART_SIZE = 250
 """Strings in one folder, which is what a killed run has to repeat."""
@@ -79,25 +76,11 @@ class FsddBuilder(DatasetBuilder):
         """Download the archive.
 
         Raises:
-            MissingConfigError: If ``archive_path`` names a file that does not exist.
+            MissingFileError: If ``archive_path`` names a file that does not exist.
             DownloadError: If the server cannot be reached.
         """
         settings = _parse(kwargs)
-        if settings.archive_path is not None:
-            raise MissingConfigError(
-                "no such file",
-                key="create_dataset.archive_path",
-                value=str(settings.archive_path),
-                hint="give the path of the archive, or null to download it",
-            )
-        try:
-            download_url(load_corpus_settings().url, settings.archive, logger=logger)
-        except DownloadError as error:
-            error.add_note(
-                f"  get the file in another way and store it as {settings.archive}, or name it with"
-                " --set training.create_dataset.archive_path=<file>"
-            )
-            raise
+        provide_archive(settings.archive_path, settings.archive, load_corpus_settings().url)
 
     def is_built(self, **kwargs: Any) -> bool:
         """Tell whether the manifests exist and were made with these arguments."""

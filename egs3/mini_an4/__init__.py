@@ -1,0 +1,3 @@
+"""Eight utterances of the AN4 database."""
+
+from __future__ import annotations
