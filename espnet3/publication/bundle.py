@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import logging
 import os
 import sys
@@ -18,7 +17,7 @@ import yaml
 
 import espnet3
 from espnet3.errors import BundleError, ConfigError
-from espnet3.publication.limited_yaml import read_mapping
+from espnet3.publication.limited_yaml import read_json, read_mapping
 from espnet3.utils.path_utils import is_inside, write_json, write_text
 
 logger = logging.getLogger(__name__)
@@ -219,7 +218,7 @@ def read_manifest(root: Path) -> list[tuple[str, int, str]]:
     try:
         return [
             (str(entry["path"]), int(entry["size"]), str(entry["sha256"]))
-            for entry in json.loads(path.read_text(encoding="utf-8"))
+            for entry in read_json(path)
         ]
     except (ValueError, TypeError, KeyError) as error:
         raise BundleError(f"{path} is not a manifest ({error}); fetch the bundle again") from error

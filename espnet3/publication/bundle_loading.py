@@ -28,7 +28,8 @@ from espnet3.publication.session_backend import (
     build_configured,
     build_described,
 )
-from espnet3.publication.untrusted_files import BundleInspector, tensors_only
+from espnet3.publication.untrusted_files import BundleInspector
+from espnet3.publication.weights_only import tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
 

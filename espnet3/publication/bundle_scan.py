@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from espnet3.errors import BundleError, ConfigError, UntrustedCodeError, WeightsError
 from espnet3.publication import bundle, scrub, user_code
+from espnet3.publication.array_files import holds_objects
 from espnet3.publication.limited_yaml import read_yaml
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.session_backend import STOCK_PROVIDER
-from espnet3.publication.untrusted_files import BundleInspector, holds_objects
+from espnet3.publication.untrusted_files import BundleInspector
 from espnet3.publication.yaml_links import iter_strings
 from espnet3.utils.import_utils import import_object, use_target_policy
 from espnet3.utils.weights_utils import read_checkpoint

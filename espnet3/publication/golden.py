@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from espnet3.errors import BundleError
 from espnet3.publication import bundle
+from espnet3.publication.limited_yaml import MAX_JSON_BYTES, read_json
 from espnet3.publication.session_inputs import is_audio_key
 from espnet3.utils.path_utils import atomic_path, write_json
 from espnet3.utils.types import Hz
@@ -23,7 +24,6 @@ GOLDEN_FILE = f"{GOLDEN_FOLDER}/golden.json"
 TOLERANCES = {"absolute": 1e-3, "relative": 1e-2}
 """How far numbers may be off, because machines and versions of torch round differently."""
 
-_MAX_BYTES = 64 * 2**20
 _KEPT_VALUES = 4096
 _DEFAULT_RATE: Hz = 16000
 _SENTENCE = "one two three"
@@ -107,12 +107,12 @@ def verify_samples(session: Session, root: Path) -> int:
             "  pack it again with pack_model.golden_samples"
         )
     try:
-        content = _read_json(path)
+        content = read_json(path)
         tolerances = {name: float(content["tolerances"][name]) for name in TOLERANCES}
         samples = [
             (_read_inputs(root, entry["inputs"]), entry["output"]) for entry in content["samples"]
         ]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BundleError(
             f"{path} is not a record of golden samples ({type(error).__name__}: {error})"
         ) from error
@@ -178,12 +178,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _read_json(path: Path) -> Any:
-    if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"larger than {_MAX_BYTES} bytes")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _read_inputs(root: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
     import numpy as np
 
@@ -193,9 +187,10 @@ def _read_inputs(root: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
             sample[name] = str(entry["text"])
             continue
         path = bundle.member_path(root, entry["file"], GOLDEN_FILE)
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"{path.name} is larger than {_MAX_BYTES} bytes")
-        sample[name] = np.load(path, allow_pickle=False)
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{path.name} is larger than {MAX_JSON_BYTES} bytes")
+        # Mapped, so that a header which promises more than follows is an error, not an allocation.
+        sample[name] = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     return sample
 
 

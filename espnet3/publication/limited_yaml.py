@@ -1,7 +1,8 @@
-"""Read YAML that nobody vouches for: plain data only, bounded in size, depth and expansion."""
+"""Read YAML and JSON that nobody vouches for: plain data only, bounded in size and depth."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from espnet3.errors import ConfigError
 
 MAX_BYTES = 10 * 2**20
+MAX_JSON_BYTES = 64 * 2**20
 MAX_DEPTH = 64
 MAX_ALIASES = 1000
 MAX_NODES = 2_000_000
@@ -47,6 +49,21 @@ def read_mapping(path: Path) -> dict[str, Any] | None:
     except (OSError, ConfigError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ConfigError: If the file is too large, too deep or not JSON.
+        OSError: If it cannot be read.
+    """
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ConfigError(f"is larger than {MAX_JSON_BYTES} bytes", file=path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"is not plain JSON: {error}", file=path) from error
 
 
 def _check_events(text: str, path: Path) -> None:

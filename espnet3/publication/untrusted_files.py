@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
 import re
-import threading
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
 from omegaconf.grammar_parser import parse
 
 from espnet3.errors import UnsafeCheckpointError, UntrustedCodeError
+from espnet3.publication.array_files import check_honest, holds_objects
 from espnet3.publication.bundle import is_member
 from espnet3.publication.limited_yaml import read_yaml
 from espnet3.publication.path_rewrite import absolute, is_path_key
@@ -30,11 +26,27 @@ SAFE_RESOLVERS = frozenset(
 """Resolvers that see nothing but the configuration itself."""
 FILE_RESOLVERS = frozenset({"load_line", "load_yaml"})
 
+REFUSED_KEYS = {
+    "_partial_": "puts off construction until nobody checks it",
+    "trust_remote_code": "lets a library download code and run it",
+    "init_param": "reads further weight files, from anywhere",
+    "w2v_url": "downloads a model and unpickles it",
+    "hubert_url": "downloads a model and unpickles it",
+}
+"""Keys that an untrusted bundle may not set in what describes its model, and why."""
+REFUSED_PARTS = {
+    "s3prl": "downloads code with torch.hub and runs it",
+    "wav2vec2": "downloads a fairseq model and unpickles it",
+    "hubert": "downloads a fairseq model and unpickles it",
+    "hugging_face_transformers": "downloads a model that others may change",
+}
+"""Parts of ESPnet2 models that an untrusted bundle may not choose, and why."""
+_PART_KEYS = frozenset({"decoder", "encoder", "frontend", "frontend_type", "postencoder"})
+
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 _SHOWN = 200
 _SYMBOL_KEY = re.compile(r"(^|\.)token_list\[\d+\]$")
-_environment_lock = threading.RLock()
 
 
 class BundleInspector:
@@ -62,6 +74,10 @@ class BundleInspector:
         document = read_yaml(path)
         if not isinstance(document, Mapping):
             return
+        section = document.get("model")
+        # ESPnet2 has the parts of a model at the top level.
+        is_nested = isinstance(section, Mapping)
+        self._check_settings({"model": section} if is_nested else document, path)
         for name in iter_default_entries(document):
             self._check_linked(include_folder(path) / name, path, "defaults")
         for key, text in iter_strings(document):
@@ -75,8 +91,7 @@ class BundleInspector:
             UntrustedCodeError: If a value leads out of the bundle, or construction is put off.
         """
         file = self._root / "conf" / "inference.yaml"
-        for key in _partial_nodes(model, "model"):
-            raise self._refusal("true", key, file, "puts off construction until nobody checks it")
+        self._check_settings({"model": model}, file)
         for key, text in iter_strings(model, "model"):
             if "${" in text:
                 raise self._refusal(text, key, file, "still holds an interpolation")
@@ -100,6 +115,16 @@ class BundleInspector:
                 self._check_linked(include_folder(file) / argument, file, key)
             elif name not in SAFE_RESOLVERS or "$" in "".join(arguments):
                 raise self._refusal(text, key, file, f"uses the resolver {name!r}")
+
+    def _check_settings(self, document: Mapping[str, Any], file: Path) -> None:
+        """Refuse what makes a harmless class do something that nobody checks."""
+        for key, value in _iter_settings(document):
+            name = key.rpartition(".")[2]
+            reason = REFUSED_KEYS.get(name) if value else None
+            if isinstance(value, str) and name in _PART_KEYS:
+                reason = REFUSED_PARTS.get(value, reason)
+            if reason is not None:
+                raise self._refusal(str(value), key, file, reason)
 
     def _check_linked(self, path: Path, file: Path, key: str) -> None:
         if not is_member(path, self._root):
@@ -142,6 +167,7 @@ class BundleInspector:
     def _check_file(self, path: Path, text: str, key: str, file: Path) -> None:
         if not is_member(path, self._root):
             raise self._refusal(text, key, file, "is a link that leaves the bundle")
+        check_honest(path)
         if path.suffix in _YAML_SUFFIXES:
             self.check_config(path)
         elif path.suffix in _PICKLE_SUFFIXES or holds_objects(path):
@@ -176,16 +202,16 @@ def _resolver_calls(text: str) -> Iterator[tuple[str, list[str]]]:
         waiting += getattr(node, "children", None) or []
 
 
-def _partial_nodes(node: Any, key: str) -> Iterator[str]:
-    """Yield the key of every ``_partial_`` that is set in plain containers."""
+def _iter_settings(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key and value of every entry of the mappings in plain containers."""
     if isinstance(node, Mapping):
-        if node.get("_partial_"):
-            yield f"{key}._partial_"
         for name, child in node.items():
-            yield from _partial_nodes(child, f"{key}.{name}")
+            inner = f"{key}.{name}" if key else str(name)
+            yield inner, child
+            yield from _iter_settings(child, inner)
     elif isinstance(node, list | tuple):
         for index, child in enumerate(node):
-            yield from _partial_nodes(child, f"{key}[{index}]")
+            yield from _iter_settings(child, f"{key}[{index}]")
 
 
 def _exists(path: Path) -> bool:
@@ -194,75 +220,3 @@ def _exists(path: Path) -> bool:
     except OSError:
         # Too long for a path.
         return False
-
-
-def holds_objects(path: Path) -> bool:
-    """Tell whether a NumPy file holds pickled objects, from its headers alone."""
-    import numpy as np
-
-    def read_header(stream: Any) -> bool:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-            version, np.lib.format.read_array_header_2_0
-        )
-        return bool(read(stream)[2].hasobject)
-
-    try:
-        if path.suffix == ".npy":
-            with path.open("rb") as stream:
-                return read_header(stream)
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive:
-                members = [name for name in archive.namelist() if name.endswith(".npy")]
-                return any(_with_member(archive, name, read_header) for name in members)
-    except (ValueError, zipfile.BadZipFile):
-        # Not a NumPy file at all; numpy.load would fall back to pickle.
-        return True
-    return False
-
-
-def _with_member(archive: zipfile.ZipFile, name: str, read: Any) -> bool:
-    with archive.open(name) as stream:
-        return bool(read(stream))
-
-
-@contextlib.contextmanager
-def tensors_only(root: Path) -> Iterator[None]:
-    """Make ``torch.load`` refuse everything but tensors and plain containers inside the block.
-
-    The setting wins over what third-party code passes to ``torch.load``. It lives in the
-    environment of the process, so one bundle is built at a time.
-
-    Raises:
-        UnsafeCheckpointError: If the block fails because a file holds something else.
-    """
-    forced, lifted = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    with _environment_lock:
-        before = {name: os.environ.get(name) for name in (forced, lifted)}
-        os.environ[forced] = "1"
-        os.environ.pop(lifted, None)
-        try:
-            yield
-        except Exception as error:
-            if _was_unpickling(error):
-                raise UnsafeCheckpointError(
-                    f"{root}: a checkpoint holds more than tensors ({error})\n"
-                    "  ask its author to pack it again, or pass trust_user_code=True"
-                ) from error
-            raise
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
-
-
-def _was_unpickling(error: BaseException | None) -> bool:
-    # An error that was raised again may stand in its own chain.
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        if isinstance(error, pickle.UnpicklingError):
-            return True
-        seen.append(error)
-        error = error.__cause__ or error.__context__
-    return False

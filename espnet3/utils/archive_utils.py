@@ -11,7 +11,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,6 +47,7 @@ class _Entry:
     size: int
     link: str | None = None
     """Where a link points, relative to the root of the archive."""
+    is_folder: bool = False
 
 
 def safe_extract(
@@ -136,14 +137,14 @@ def _tar_entry(path: Path, member: tarfile.TarInfo) -> _Entry:
         link = str(PurePosixPath(member.name).parent / member.linkname)
     elif member.islnk():
         link = member.linkname
-    return _Entry(member.name, member.size, link)
+    return _Entry(member.name, member.size, link, member.isdir())
 
 
 def _zip_entry(path: Path, member: zipfile.ZipInfo) -> _Entry:
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise ArchiveError(f"{path}: {member.filename!r} is neither file nor folder")
-    return _Entry(member.filename, member.file_size)
+    return _Entry(member.filename, member.file_size, is_folder=member.is_dir())
 
 
 def _normalise(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
@@ -159,23 +160,42 @@ def _check(path: Path, entries: Sequence[_Entry], limits: ArchiveLimits) -> None
             f"{path} holds {len(entries)} members of {total} bytes; "
             f"allowed are {limits.members} members and {allowed} bytes"
         )
-    taken: dict[str, str] = {}
+    links = {_key(entry.name) for entry in entries if entry.link is not None}
+    taken: dict[str, _Entry] = {}
     for entry in entries:
-        name = str(PurePosixPath(entry.name))
-        _check_inside(path, entry.name, entry.name)
-        if entry.link is not None:
-            _check_inside(path, entry.name, entry.link)
-        if name != "." and (other := taken.setdefault(name.casefold(), entry.name)) != entry.name:
-            raise ArchiveError(f"{path}: {entry.name!r} and {other!r} are one file on some systems")
+        for place in (entry.name, entry.link):
+            if place is not None:
+                _check_inside(path, entry.name, place, links)
+        other = taken.setdefault(_key(entry.name), entry)
+        if other is entry or (entry.is_folder and other.is_folder):
+            continue
+        if entry.name == other.name:
+            raise ArchiveError(f"{path}: {entry.name!r} is in it twice")
+        raise ArchiveError(
+            f"{path}: {entry.name!r} and {other.name!r} are one file on some systems"
+        )
 
 
-def _check_inside(path: Path, name: str, place: str) -> None:
+def _key(name: str) -> str:
+    """Return a name as file systems without upper and lower case see it."""
+    return str(PurePosixPath(name)).casefold()
+
+
+def _check_inside(path: Path, name: str, place: str, links: Collection[str] = frozenset()) -> None:
+    """Raise if a member, or what a link points to, may lie outside of the target folder."""
     if place.startswith(("/", "\\")) or _DRIVE.match(place) or "\0" in place:
         raise ArchiveError(f"{path}: {name!r} leads to the absolute place {place!r}")
-    depth = 0
+    walked: list[str] = []
     for part in PurePosixPath(place.replace("\\", "/")).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0:
+        # Behind a link ".." means something else than in the name; chains of links have fooled
+        # the check that Python makes while it unpacks.
+        if _key("/".join(walked)) in links:
+            raise ArchiveError(f"{path}: {name!r} leads through a link, maybe outside the target")
+        if part != "..":
+            walked.append(part)
+        elif walked:
+            walked.pop()
+        else:
             raise ArchiveError(f"{path}: {name!r} leads outside the target folder")
 
 

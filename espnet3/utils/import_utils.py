@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -134,6 +136,23 @@ def _missing_attribute(
         value=path,
         hint=hint,
     )
+
+
+@contextlib.contextmanager
+def import_path_of_here() -> Iterator[None]:
+    """Keep what relative entries of ``sys.path`` mean now, wherever the block changes to.
+
+    In notebooks and with ``python -c`` the first entry is the empty string, the working directory
+    of the moment. A block that works in somebody's folder must not import what lies there.
+    """
+    before = list(sys.path)
+    sys.path[:] = [os.path.abspath(entry) for entry in before]  # noqa: PTH100 - keeps links
+    fixed = list(sys.path)
+    try:
+        yield
+    finally:
+        if sys.path == fixed:
+            sys.path[:] = before
 
 
 def is_available(package: str) -> bool:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import ConfigError, InferenceError, MissingConfigError
 from espnet3.utils.config_utils import instantiate_config, to_plain
-from espnet3.utils.import_utils import import_object
+from espnet3.utils.import_utils import import_object, import_path_of_here
 from espnet3.utils.path_utils import is_file
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def _recipe_directory(recipe_dir: Any, model_config: dict[str, Any]) -> Iterator
         return
     located = _locate(model_config, root)
     # The working directory belongs to the whole process: one builder at a time.
-    with _working_directory_lock, contextlib.chdir(root):
+    with _working_directory_lock, import_path_of_here(), contextlib.chdir(root):
         yield located
 
 

@@ -1,7 +1,4 @@
-"""Kinds of bundles that try to do harm, and the table of them in the security guide.
-
-``python -m tests.unit.publication.hostile_bundles`` writes the table.
-"""
+"""Kinds of bundles that try to do harm and are refused."""
 
 from __future__ import annotations
 
@@ -20,12 +17,15 @@ import numpy as np
 import torch
 import yaml
 
-from tests.conftest import REPO_ROOT
-
-PAGE = REPO_ROOT / "docs" / "guides" / "security.md"
-TITLE = "## What is refused"
 BACKEND = "tests.unit.publication.backends.Echo"
 RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
+ASR_MODEL = {
+    "_target_": "espnet3.systems.asr.models.ASRModel",
+    "token_list": "${recipe_dir}/tokens.txt",
+    "frontend": {"type": "log_mel", "n_mels": 8},
+    "encoder": {"type": "conformer", "output_size": 8, "num_blocks": 1, "attention_heads": 2,
+                "linear_units": 8, "cnn_kernel": 3, "subsampling_channels": 4},
+}  # fmt: skip
 
 
 class Payload:
@@ -114,28 +114,28 @@ def named_file(name: str, content: Callable[[Path], bytes]) -> Callable[[Path, P
     return build
 
 
-def checkpoint(name: str) -> Callable[[Path, Path], None]:
-    """Build a bundle of our recogniser whose checkpoint is a pickle."""
+def recogniser(root: Path, model_file: str, training: dict[str, Any], **more: Any) -> None:
+    """Write a bundle of our recogniser, without its weights."""
+    write(root / "tokens.txt", "<blank>\n<unk>\none\n<sos/eos>\n")
+    write(root / "train.yaml", {"recipe_dir": ".", **training})
+    model = {
+        "_target_": RECOGNIZER,
+        "train_config": "${recipe_dir}/train.yaml",
+        "model_file": f"${{recipe_dir}}/{model_file}",
+        **more,
+    }
+    write_bundle(root, {"recipe_dir": ".", "model": model})
+
+
+def checkpoint(name: str, content: bytes | None = None) -> Callable[[Path, Path], None]:
+    """Build a bundle of our recogniser whose checkpoint is a pickle, or these bytes."""
 
     def build(root: Path, trace: Path) -> None:
-        write(root / "tokens.txt", "<blank>\n<unk>\none\n<sos/eos>\n")
-        layer = {"type": "log_mel", "n_mels": 8}
-        model = {
-            "_target_": "espnet3.systems.asr.models.ASRModel",
-            "token_list": "${recipe_dir}/tokens.txt",
-            "frontend": layer,
-            "encoder": {"type": "conformer", "output_size": 8, "num_blocks": 1,
-                        "attention_heads": 2, "linear_units": 8, "cnn_kernel": 3,
-                        "subsampling_channels": 4},
-        }  # fmt: skip
-        write(root / "train.yaml", {"recipe_dir": ".", "model": model})
-        torch.save({"state_dict": Payload(trace)}, root / name)
-        recogniser = {
-            "_target_": RECOGNIZER,
-            "train_config": "${recipe_dir}/train.yaml",
-            "model_file": f"${{recipe_dir}}/{name}",
-        }
-        write_bundle(root, {"recipe_dir": ".", "model": recogniser})
+        recogniser(root, name, {"model": ASR_MODEL})
+        if content is None:
+            torch.save({"state_dict": Payload(trace)}, root / name)
+        else:
+            write(root / name, content)
 
     return build
 
@@ -153,6 +153,21 @@ def array_of_objects(trace: Path) -> bytes:
 def archive_of_objects(trace: Path) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, good=np.ones(2), bad=np.array([Payload(trace)], dtype=object))
+    return stream.getvalue()
+
+
+def promising_array(trace: Path) -> bytes:
+    """Return the header of an array of terabytes, and a few bytes of it."""
+    stream = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + bytes(64)
+
+
+def zip_bomb(trace: Path) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(80 * 2**20))
     return stream.getvalue()
 
 
@@ -210,20 +225,39 @@ def user_code(reference: str, **meta: Any) -> Callable[[Path, Path], None]:
     return build
 
 
-def training_config(model: dict[str, Any], **rest: Any) -> Callable[[Path, Path], None]:
+def training_config(
+    model: dict[str, Any], target: str = RECOGNIZER, **rest: Any
+) -> Callable[[Path, Path], None]:
+    """Build a bundle whose packed training config says something evil; TRACE is the trace."""
+
     def build(root: Path, trace: Path) -> None:
         write(root.parent / "secret.txt", "<blank>\nsecret\n")
+        content = json.dumps({"model": model, **rest}).replace("TRACE", str(trace))
+        recogniser(root, "m.pth", json.loads(content), _target_=target)
         write(root / "m.pth", b"")
-        filled = {k: v.replace("TRACE", str(trace)) for k, v in model.items()}
-        write(root / "train.yaml", {"model": filled, **rest})
-        recogniser = {
-            "_target_": RECOGNIZER,
-            "train_config": "${recipe_dir}/train.yaml",
-            "model_file": "${recipe_dir}/m.pth",
-        }
-        write_bundle(root, {"recipe_dir": ".", "model": recogniser})
 
     return build
+
+
+def evil_collate(root: Path, trace: Path) -> None:
+    collate = {"_target_": "os.system", "command": f"touch {trace}"}
+    linear = {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}
+    training = {"model": linear, "dataloader": {"collate_fn": collate}}
+    recogniser(root, "m.pth", training, _target_=TRAINED_MODEL)
+    torch.save(torch.nn.Linear(1, 1).state_dict(), root / "m.pth")
+
+
+def long_chain_of_links() -> list[Any]:
+    """Return members that climb out of the target where a check resolves links only so far."""
+    folder, members, walked = "d" * 247, [], ""
+    for letter in "abcdefghijklmnop":
+        members.append(member(walked + folder, tarfile.DIRTYPE))
+        members.append(member(walked + letter, tarfile.SYMTYPE, folder))
+        walked += f"{folder}/"
+    steps = "/".join("abcdefghijklmnop")
+    members.append(member(f"{steps}/{'l' * 254}", tarfile.SYMTYPE, "../" * 16))
+    members.append(member("escape", tarfile.SYMTYPE, f"{steps}/{'l' * 254}/../../.."))
+    return [*members, member("escape/trace")]
 
 
 def manifest(entries: Any) -> Callable[[Path, Path], None]:
@@ -235,19 +269,42 @@ def manifest(entries: Any) -> Callable[[Path, Path], None]:
     return build
 
 
-def golden_outside(root: Path, trace: Path) -> None:
-    write_bundle(root, {"model": {"_target_": BACKEND}})
-    np.save(root.parent / "secret.npy", np.ones(1))
-    sample = {"inputs": {"speech": {"file": "../secret.npy"}}, "output": {}}
-    content = {"tolerances": {"absolute": 0, "relative": 0}, "samples": [sample]}
-    write(root / "golden" / "golden.json", json.dumps(content))
+def golden(value: Any, output: Any = None) -> Callable[[Path, Path], None]:
+    """Build a bundle with one golden sample; TRACE in it is the trace."""
+
+    def build(root: Path, trace: Path) -> None:
+        write_bundle(root, {"model": {"_target_": BACKEND}})
+        np.save(root.parent / "secret.npy", np.ones(1))
+        sample = {"inputs": {"speech": value}, "output": output}
+        content = {"tolerances": {"absolute": 0, "relative": 0}, "samples": [sample]}
+        text = json.dumps(content).replace("TRACE", str(trace))
+        write(root / "golden" / "golden.json", text)
+        write(root / "golden" / "objects.npy", array_of_objects(trace))
+        write(root / "golden" / "huge.npy", promising_array(trace))
+
+    return build
 
 
-def golden_pickle(root: Path, trace: Path) -> None:
-    golden_outside(root, trace)
-    write(root / "golden" / "x.npy", array_of_objects(trace))
-    text = (root / "golden" / "golden.json").read_text()
-    write(root / "golden" / "golden.json", text.replace("../secret.npy", "golden/x.npy"))
+def sparse(name: str, size: int) -> Callable[[Path, Path], None]:
+    """Build a bundle with a file that is huge and takes no place."""
+
+    def build(root: Path, trace: Path) -> None:
+        write_bundle(root, {"model": {"_target_": BACKEND}})
+        with write(root / name, b"[").open("r+b") as stream:
+            stream.truncate(size)
+
+    return build
+
+
+def linked(name: str, content: Any) -> Callable[[Path, Path], None]:
+    """Build a bundle one file of which is a link to a file outside."""
+
+    def build(root: Path, trace: Path) -> None:
+        write_bundle(root, {"model": {"_target_": BACKEND}})
+        (root / name).unlink()
+        (root / name).symlink_to(write(root.parent / "secret.yaml", content))
+
+    return build
 
 
 def included(root: Path, trace: Path) -> None:
@@ -265,6 +322,8 @@ BILLION = "\n".join(
     + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
 )
 NESTED = {"_target_": BACKEND}
+TRAINED_MODEL = "espnet3.systems.base.trained_model.TrainedModel"
+JINJA = "{{ cycler.__init__.__globals__.os.system('touch TRACE') }}"
 TARGET, CODE, PICKLE = "UntrustedTargetError", "UntrustedCodeError", "UnsafeCheckpointError"
 BUNDLE, CONFIG, ARCHIVE, WEIGHTS = "BundleError", "ConfigError", "ArchiveError", "WeightsError"
 
@@ -304,6 +363,22 @@ KINDS = [
             says="from_pretrained"),
     Hostile(kind="`_target_: espnet3.__main__.main`", does="starts a program of ours",
             build=target("espnet3.__main__.main"), error=TARGET, says="__main__"),
+    Hostile(kind="`_target_: hydra.utils.instantiate`", does="builds things past our gate",
+            build=target("hydra.utils.instantiate"), error=TARGET, says="hydra.utils"),
+    Hostile(kind="`_target_: logging.config.dictConfig`", does="imports and calls what it is told",
+            build=target("logging.config.dictConfig"), error=TARGET, says="dictConfig"),
+    Hostile(kind="`_target_: torch.utils.cpp_extension.load`", does="compiles and loads C++",
+            build=target("torch.utils.cpp_extension.load"), error=TARGET, says="cpp_extension"),
+    Hostile(kind="`_target_: runpy.run_path`", does="runs a file", build=target("runpy.run_path"),
+            error=TARGET, says="runpy"),
+    Hostile(kind="`_target_: ….Echo.__init__.__globals__`", does="reaches the globals of a class",
+            build=target(f"{BACKEND}.__init__.__globals__"), error=TARGET, says="__globals__"),
+    Hostile(kind="`_target_: [os.system]`", does="poses as something else than a name",
+            build=config(lambda evil: {"model": {**evil, "_target_": ["os.system"]}}),
+            error=CONFIG, says="_target_"),
+    Hostile(kind="`_target_: \"{{ cycler.__init__.__globals__.os.system('…') }}\"`",
+            does="injects a template", build=target(JINJA), error=CONFIG,
+            says="not a dotted import path"),
     Hostile(kind="`_target_` of a module that is not imported yet", does="runs its import",
             build=target("antigravity.fly"), error=TARGET, says="antigravity"),
     Hostile(kind="nested `_target_`", does="hides in an argument",
@@ -334,6 +409,35 @@ KINDS = [
     Hostile(kind="`_target_` in a packed `training.yaml`", does="hides one file further",
             build=training_config({"_target_": "os.system", "command": "touch TRACE"}),
             error=TARGET, says="os.system"),
+    Hostile(kind="nested `_target_` in a packed `training.yaml`",
+            does="hides in a part of the model",
+            build=training_config({**ASR_MODEL, "specaug": {"_target_": "os.system",
+                                                            "command": "touch TRACE"}}),
+            error=TARGET, says="os.system"),
+    Hostile(kind="`dataloader.collate_fn._target_` in a packed `training.yaml`",
+            does="hides in what makes batches", build=evil_collate, error=TARGET,
+            says="os.system"),
+    Hostile(kind="`_target_` given twice", does="shows one name to the check and one to the reader",
+            build=text(f"model:\n  _target_: {BACKEND}\n  _target_: os.system\n"
+                       "  command: touch TRACE\n"),
+            error=CONFIG, says="duplicate"),
+    Hostile(kind="`<<: *evil`", does="hides in a YAML merge",
+            build=text("x: &evil {_target_: os.system, command: touch TRACE}\n"
+                       "model: {<<: *evil}\n"),
+            error=TARGET, says="os.system"),
+    Hostile(kind="`trust_remote_code: true`", does="lets a library download code",
+            build=config(lambda evil: {"model": {**NESTED, "more": [{"trust_remote_code": True}]}}),
+            error=CODE, says="trust_remote_code"),
+    Hostile(kind="`trust_remote_code: true` in a packed `training.yaml`",
+            does="hides one file further",
+            build=training_config({**ASR_MODEL, "trust_remote_code": True}),
+            error=CODE, says="trust_remote_code"),
+    Hostile(kind="`frontend: s3prl` in a packed ESPnet2 config",
+            does="downloads code and runs it",
+            build=training_config("espnet", frontend="s3prl"), error=CODE, says="torch.hub"),
+    Hostile(kind="`init_param` in a packed ESPnet2 config", does="unpickles another file",
+            build=training_config("espnet", init_param=["/tmp/evil.pth"]),  # noqa: S108
+            error=CODE, says="init_param"),
     # Code of the bundle
     Hostile(kind="`src/` named in the config", does="runs code of the bundle",
             build=user_code("src.model.Model"), error=CODE, says="references bundled user code"),
@@ -388,6 +492,12 @@ KINDS = [
             build=training_config({"_target_": "espnet3.systems.asr.models.ASRModel",
                                    "token_list": "../secret.txt"}, recipe_dir="."),
             error=CODE, says="outside of the bundle"),
+    Hostile(kind="tokenizer outside, in a packed `training.yaml`", does="reads a model elsewhere",
+            build=training_config(ASR_MODEL, tokenizer={"save_path": "../elsewhere"}),
+            error=CODE, says="outside of the bundle"),
+    Hostile(kind="`conf/inference.yaml` that is a link outside", does="shows a file of the machine",
+            build=linked("conf/inference.yaml", {"model": {"_target_": "os.system"}}),
+            error=BUNDLE, says="outside of the bundle"),
     # YAML
     Hostile(kind="`!!python/object/apply`", does="runs code while YAML is read",
             build=text("x: !!python/object/apply:os.system [touch TRACE]\n"), error=CONFIG,
@@ -421,10 +531,33 @@ KINDS = [
             build=named_file("x.npz", archive_of_objects), error=PICKLE, says="unpickling"),
     Hostile(kind="pickle named `.npy`", does="makes NumPy fall back to pickle",
             build=named_file("x.npy", pickled), error=PICKLE, says="unpickling"),
+    Hostile(kind="`.npy` that promises terabytes", does="exhausts memory",
+            build=named_file("x.npy", promising_array), error=PICKLE, says="promises"),
+    Hostile(kind="`.npz` bomb", does="exhausts memory", build=named_file("x.npz", zip_bomb),
+            error=PICKLE, says="expands"),
+    Hostile(kind="`.pth` bomb", does="exhausts memory", build=named_file("x.pth", zip_bomb),
+            error=PICKLE, says="expands"),
+    Hostile(kind="`.safetensors` with a header of exabytes", does="exhausts memory",
+            build=checkpoint("m.safetensors", b"\xff" * 7 + b"\x00{}"), error=WEIGHTS,
+            says="m.safetensors"),
     Hostile(kind="golden sample outside", does="reads a file above the bundle",
-            build=golden_outside, error=BUNDLE, says="golden"),
+            build=golden({"file": "../secret.npy"}), error=BUNDLE, says="golden"),
     Hostile(kind="golden sample with objects", does="runs code when it is read",
-            build=golden_pickle, error=BUNDLE, says="golden"),
+            build=golden({"file": "golden/objects.npy"}), error=BUNDLE, says="golden"),
+    Hostile(kind="golden sample that promises terabytes", does="exhausts memory",
+            build=golden({"file": "golden/huge.npy"}), error=BUNDLE, says="golden"),
+    Hostile(kind="`_target_` in the input of a golden sample", does="is built while verifying",
+            build=golden({"_target_": "os.system", "command": "touch TRACE"}), error=BUNDLE,
+            says="golden"),
+    Hostile(kind="`_target_` in the output of a golden sample", does="is built while comparing",
+            build=golden({"text": "hi"}, {"_target_": "os.system", "command": "touch TRACE"}),
+            error=BUNDLE, says="does not give what was recorded"),
+    Hostile(kind="`golden.json` of 100 MiB", does="exhausts memory",
+            build=sparse("golden/golden.json", 100 * 2**20), error=BUNDLE, says="larger than"),
+    Hostile(kind="`manifest.json` of 100 MiB", does="exhausts memory",
+            build=sparse("manifest.json", 100 * 2**20), error=BUNDLE, says="larger than"),
+    Hostile(kind="`manifest.json` of a hundred thousand brackets", does="exhausts the stack",
+            build=manifest("[" * 100_000), error=BUNDLE, says="manifest"),
     Hostile(kind="`manifest.json` with `../secret.txt`", does="makes the loader read outside",
             build=manifest([{"path": "../secret.txt", "size": 1, "sha256": "0"}]), error=BUNDLE,
             says="manifest.json"),
@@ -440,6 +573,9 @@ KINDS = [
     Hostile(kind="archive with a link outside", does="writes through the link",
             build=tar(member("a", tarfile.SYMTYPE, "../.."), member("a/x")), error=ARCHIVE,
             says="outside the target"),
+    Hostile(kind="archive with a chain of links longer than a path may be",
+            does="fools a check that resolves links", build=tar(*long_chain_of_links()),
+            error=ARCHIVE, says="through a link"),
     Hostile(kind="archive with a hard link outside", does="exposes a file of the machine",
             build=tar(member("a", tarfile.LNKTYPE, "../../secret")), error=ARCHIVE,
             says="outside the target"),
@@ -450,6 +586,8 @@ KINDS = [
     Hostile(kind="archive with two names that differ in case", does="overwrites what was checked",
             build=tar(member("meta.yaml"), member("META.yaml")), error=ARCHIVE,
             says="one file on some systems"),
+    Hostile(kind="archive with one name twice", does="replaces what was checked",
+            build=tar(member("meta.yaml"), member("meta.yaml")), error=ARCHIVE, says="twice"),
     Hostile(kind="zip with a link", does="writes through the link",
             build=zipped({"a": b"/etc"}, mode=stat.S_IFLNK | 0o777), error=ARCHIVE,
             says="neither file nor folder"),
@@ -459,23 +597,3 @@ KINDS = [
             build=lambda root, trace: str(write(root / "model.zip", b"PK\x03\x04junk")),
             error=ARCHIVE, says="cannot be unpacked"),
 ]  # fmt: skip
-
-
-def render_table() -> str:
-    """Return the table of the guide."""
-    rows = [("bundle", "tries to", "error")]
-    rows += [(k.kind.replace("|", "\\|"), k.does, f"`{k.error}`") for k in KINDS]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, "|---|---|---|")
-    return "\n".join(lines)
-
-
-def replace_table(page: str) -> str:
-    """Return the page with the table as it is now."""
-    start = page.index("| bundle | tries to |")
-    end = page.index("\n\n", start)
-    return page[:start] + render_table() + page[end:]
-
-
-if __name__ == "__main__":
-    PAGE.write_text(replace_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet3.errors import BundleError, ConfigError
-from espnet3.publication import InferenceSession, golden
+from espnet3.publication import InferenceSession, golden, limited_yaml
 from espnet3.publication.bundle import write_manifest
 from tests.unit.publication.conftest import write
 from tests.unit.publication.test_asr_bundle import digits
@@ -176,6 +176,6 @@ def test_a_record_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     write(tmp_path / "golden" / "golden.json", "[" * 200)
     with pytest.raises(BundleError, match="not a record"):
         golden.verify_samples(None, tmp_path)
-    monkeypatch.setattr(golden, "_MAX_BYTES", 10)
+    monkeypatch.setattr(limited_yaml, "MAX_JSON_BYTES", 10)
     with pytest.raises(BundleError, match="larger than 10 bytes"):
         golden.verify_samples(None, tmp_path)

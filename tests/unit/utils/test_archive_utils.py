@@ -178,3 +178,22 @@ def test_exactly_the_names_that_stay_inside_are_accepted(parts):
     else:
         with pytest.raises(ArchiveError):
             _check_inside(Path("x"), "n", "/".join(parts))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([special("a", tarfile.SYMTYPE, "."), special("a/b", tarfile.SYMTYPE, "..")], "a link"),
+        ([special("a", tarfile.SYMTYPE, "b"), special("c", tarfile.SYMTYPE, "a/../d")], "a link"),
+        (["x", "x"], "twice"),
+    ],
+)
+def test_members_behind_links_and_files_given_twice_are_refused(tmp_path, members, message):
+    archive = make_tar(tmp_path / "a.tar", [(member, b"") for member in members], "w")
+    with pytest.raises(ArchiveError, match=message):
+        safe_extract(archive, tmp_path / "out")
+
+
+def test_a_folder_may_be_listed_twice(tmp_path):
+    members = [(special("x", tarfile.DIRTYPE), b"")] * 2
+    assert safe_extract(make_tar(tmp_path / "a.tar", members, "w"), tmp_path / "out") == 2
