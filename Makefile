@@ -33,7 +33,7 @@ $(VENV)/.runtime: $(VENV)/.created constraints.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing development tools into $(VENV)"
-	@$(RUN) -m pip install --quiet --constraint constraints.txt $(EDITABLE) ".[digits,dev,docs]"
+	@$(RUN) -m pip install --quiet --constraint constraints.txt $(EDITABLE) ".[digits,demo,dev,docs]"
 	@touch $@
 
 quickstart: $(VENV)/.runtime

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from espnet3.errors import HubError
@@ -27,8 +27,8 @@ _HINTS = {
     413: "the files are too large for the Hub",
 }
 _RIGHTS_HINT = (
-    "write publication_config.upload_model.hf_repo as <user-or-org>/<repo>; the namespace must be "
-    "yours, and the token needs write permission (upload_model.private: true for a private one)"
+    "write {section}.hf_repo as <user-or-org>/<repo>; the namespace must be yours, and the token "
+    "needs write permission ({name}.private: true for a private one)"
 )
 _NETWORK_HINT = "run the stage again: what has arrived is not sent twice"
 
@@ -97,18 +97,29 @@ def status_of(error: BaseException) -> int:
     return int(response.status_code) if response is not None else 0
 
 
-def explain(error: BaseException, action: str, repository: str) -> HubError:
+def explain(
+    error: BaseException,
+    action: str,
+    repository: str,
+    *,
+    section: str,
+    hints: Mapping[int, str] | None = None,
+) -> HubError:
     """Return an error that says what failed and what to do, without addresses or tokens.
 
     Args:
         error: What the Hub client raised.
         action: What failed, for example ``Failed to upload model pack``.
         repository: Name of the repository.
+        section: Configuration section that names it.
+        hints: Status of an answer → what to do about it, besides the usual ones.
     """
     for found in _chain(error):
         found.args = tuple(_clean_text(a) if isinstance(a, str) else a for a in found.args)
     messages = dict.fromkeys(clean(found) for found in _chain(error))
-    hint = _HINTS.get(status_of(error), _NETWORK_HINT if is_transient(error) else _RIGHTS_HINT)
+    rights = _RIGHTS_HINT.format(section=section, name=section.rpartition(".")[2])
+    usual = _NETWORK_HINT if is_transient(error) else rights
+    hint = {**_HINTS, **(hints or {})}.get(status_of(error), usual)
     return HubError(f"{action} {repository}: {' <- '.join(messages)}\n  {hint}")
 
 

@@ -1,4 +1,4 @@
-"""One model repository on the Hub: what it holds, and how that differs from a bundle."""
+"""One repository on the Hub: what it holds, and how that differs from a folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from espnet3.publication.bundle import META_FILE, sha256_of
+from espnet3.publication.bundle import sha256_of
 
 _KEPT = frozenset({".gitattributes"})
 
@@ -23,10 +23,9 @@ class RemoteState:
     files: dict[str, Any]
     """Path → the Hub's record of it: ``size``, ``blob_id`` and ``lfs``."""
 
-    @property
-    def holds_bundle(self) -> bool:
-        """Whether it has, or could get without harm, the files of a packed model."""
-        return META_FILE in self.files or set(self.files) <= _KEPT
+    def holds(self, marker: str) -> bool:
+        """Tell whether it has, or could get without harm, files of the kind that a file marks."""
+        return marker in self.files or set(self.files) <= _KEPT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,9 @@ class Changes:
         return ", ".join(f"{len(names)} {kind}" for kind, names in counts.items())
 
 
-def read_state(client: Any, repository: str, revision: str | None) -> RemoteState | None:
+def read_state(
+    client: Any, repository: str, revision: str | None, repo_type: str
+) -> RemoteState | None:
     """Return what a revision holds, ``None`` when there is no such repository.
 
     A branch that does not exist is read as the default branch, from which it would be made.
@@ -57,7 +58,9 @@ def read_state(client: Any, repository: str, revision: str | None) -> RemoteStat
 
     for candidate in dict.fromkeys([revision, None]):
         try:
-            info = client.repo_info(repository, revision=candidate, files_metadata=True)
+            info = client.repo_info(
+                repository, revision=candidate, repo_type=repo_type, files_metadata=True
+            )
         except RevisionNotFoundError:
             continue
         except RepositoryNotFoundError:
@@ -70,10 +73,10 @@ def read_state(client: Any, repository: str, revision: str | None) -> RemoteStat
 def compare(
     folder: Path, names: Iterable[str], state: RemoteState | None, delete_patterns: Sequence[str]
 ) -> Changes:
-    """Say what it takes to make a repository hold a bundle.
+    """Say what it takes to make a repository hold a folder.
 
     Args:
-        folder: The bundle.
+        folder: The folder.
         names: Its files that are sent.
         state: What the repository holds; ``None`` when it does not exist.
         delete_patterns: Which other files go.

@@ -44,15 +44,20 @@ def find_leaks(root: Path, host_paths: scrub.HostPaths | None) -> list[str]:
 
 
 def check_text(
-    root: Path, recipe_root: Path | None, mode: str | Literal[False], verb: str = "pack"
+    root: Path,
+    recipe_root: Path | None,
+    mode: str | Literal[False],
+    verb: str = "pack",
+    key: str = "publication_config.pack_model.secret_scan",
 ) -> None:
     """Refuse to publish secrets and paths of this machine.
 
     Args:
-        root: Folder of the bundle.
+        root: Folder that is published.
         recipe_root: Recipe directory, whose path must not be named.
-        mode: ``error``, ``warn`` or ``off``; the setting ``pack_model.secret_scan``.
+        mode: ``error``, ``warn`` or ``off``.
         verb: What is about to be done, for the message.
+        key: Setting that says the mode.
 
     Raises:
         BundleError: If something was found and ``mode`` is ``error``.
@@ -64,9 +69,9 @@ def check_text(
         return
     listing = "\n  ".join(found[:_SHOWN])
     if mode == "warn":
-        logger.warning("the bundle holds what should not be published:\n  %s", listing)
+        logger.warning("%s holds what should not be published:\n  %s", root, listing)
         return
     raise BundleError(
         f"will not {verb} what should not be published:\n  {listing}\n"
-        "  remove it, or set publication_config.pack_model.secret_scan: warn"
+        f"  remove it, or set {key}: warn"
     )

@@ -17,14 +17,12 @@ from espnet3.publication.hub_errors import (
     with_retries,
 )
 from espnet3.publication.hub_repository import Changes, RemoteState, compare, read_state
-from espnet3.publication.upload_plan import SECTION, UploadPlan, check_contents, plan_upload
+from espnet3.publication.upload_plan import UploadPlan, check_contents, plan_upload
 from espnet3.utils.path_utils import write_json
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_REPO_TYPE = "model"
 
 
 def upload_model(
@@ -39,6 +37,15 @@ def upload_model(
     """
     plan = plan_upload(system, git_info().get("head", ""))
     check_contents(plan)
+    send(plan, new_client)
+
+
+def send(plan: UploadPlan, new_client: Callable[[], Any]) -> None:
+    """Carry out a plan, or say what it would do where that is all its settings ask for.
+
+    Raises:
+        HubError: If the Hub cannot be reached, nobody is logged in, or it refuses.
+    """
     if plan.settings.dry_run:
         _announce(plan, new_client)
         return
@@ -60,6 +67,7 @@ class Upload:
         self._plan = plan
         self._client = client
         self._settings = plan.settings
+        self._kind = plan.kind
         self._answers = _is_hub_client(client)
 
     def run(self) -> None:
@@ -73,7 +81,10 @@ class Upload:
             self._ask(
                 "Failed to tag",
                 lambda: self._client.create_tag(
-                    self._plan.repository, tag=self._settings.tag, revision=commit or None
+                    self._plan.repository,
+                    tag=self._settings.tag,
+                    revision=commit or None,
+                    repo_type=self._kind.repo_type,
                 ),
             )
         logger.info("uploaded: %s commit=%s", link, commit)
@@ -83,55 +94,90 @@ class Upload:
         if not self._answers:
             return None
         name = self._plan.repository
-        state = self._ask(
-            "Failed to read",
-            lambda: read_state(self._client, name, self._settings.revision),
-        )
+        state = self._read(self._settings.revision)
         if state is None:
             return None
         if not self._settings.update:
-            raise _already_exists(name)
+            raise self._already_exists()
         if self._settings.private and not state.is_private:
             raise HubError(
-                f"{name} is public, and {SECTION}.private asks for a private repository\n"
+                f"{name} is public, and {self._kind.section}.private is set\n"
                 "  change its visibility on the Hub, or choose another name"
             )
-        if self._settings.delete_pattern_list and not (state.holds_bundle or self._settings.force):
+        if self._settings.delete_pattern_list and not (
+            state.holds(self._kind.marker) or self._settings.force
+        ):
             raise HubError(
-                f"{name} holds no bundle, so nothing is deleted there\n"
-                f"  leave out {SECTION}.delete_patterns, or set {SECTION}.force: true"
+                f"{name} holds no {self._kind.noun}, so nothing is deleted there\n"
+                f"  leave out {self._kind.section}.delete_patterns, "
+                f"or set {self._kind.section}.force: true"
             )
-        self._ask("No right to write to", lambda: self._client.auth_check(name, write=True))
+        self._ask(
+            "No right to write to",
+            lambda: self._client.auth_check(name, repo_type=self._kind.repo_type, write=True),
+        )
         self._refuse_taken_tag()
         return state
+
+    def _read(self, revision: str | None) -> RemoteState | None:
+        return self._ask(
+            "Failed to read",
+            lambda: read_state(self._client, self._plan.repository, revision, self._kind.repo_type),
+        )
+
+    def _refuse_creation(self) -> None:
+        if not self._kind.may_create:
+            raise HubError(
+                f"{self._plan.repository} does not exist, and is not to be created\n"
+                f"  set {self._kind.section}.yes: true, or create it on the Hub"
+            )
+
+    def _already_exists(self) -> HubError:
+        return HubError(
+            f"{self._plan.repository} already exists\n"
+            f"  set {self._kind.section}.update: true to upload to it, or choose another hf_repo"
+        )
+
+    @property
+    def _pack_name(self) -> str:
+        return "model pack" if self._kind.noun == "bundle" else self._kind.noun
 
     def _refuse_taken_tag(self) -> None:
         tag, name = self._settings.tag, self._plan.repository
         if not tag:
             return
-        refs = self._ask("Failed to read", lambda: self._client.list_repo_refs(name))
+        refs = self._ask(
+            "Failed to read",
+            lambda: self._client.list_repo_refs(name, repo_type=self._kind.repo_type),
+        )
         if any(ref.name == tag for ref in refs.tags):
             raise HubError(
                 f"{name} has a tag {tag!r} already, which others may rely on\n"
-                f"  choose another {SECTION}.tag"
+                f"  choose another {self._kind.section}.tag"
             )
 
     def _create(self, state: RemoteState | None) -> None:
         name, settings = self._plan.repository, self._settings
         if state is None:
+            self._refuse_creation()
             self._ask(
                 "Failed to create Hugging Face repo",
                 lambda: self._client.create_repo(
                     repo_id=name,
-                    repo_type=_REPO_TYPE,
-                    private=settings.private,
+                    repo_type=self._kind.repo_type,
                     exist_ok=settings.update,
+                    **{"private": settings.private, **self._kind.creation},
                 ),
             )
         if settings.revision:
             self._ask(
                 "Failed to make a branch in",
-                lambda: self._client.create_branch(name, branch=settings.revision, exist_ok=True),
+                lambda: self._client.create_branch(
+                    name,
+                    branch=settings.revision,
+                    repo_type=self._kind.repo_type,
+                    exist_ok=True,
+                ),
             )
 
     def _send(self, state: RemoteState | None) -> tuple[str, str]:
@@ -141,10 +187,10 @@ class Upload:
         number = self._open_pull_request() if changes else None
         if state is not None and (number or not changes):
             place = f"in pull request {number}" if number else f"at commit {state.commit}"
-            logger.info("up to date: %s holds this bundle %s", name, place)
+            logger.info("up to date: %s holds this %s %s", name, self._kind.noun, place)
             return state.commit, name
         logger.info("uploading %s files to %s: %s", len(plan.files), name, changes)
-        info = self._ask("Failed to upload model pack to", self._upload_folder)
+        info = self._ask(f"Failed to upload {self._pack_name} to", self._upload_folder)
         commit = str(getattr(info, "oid", ""))
         if self._answers:
             self._verify(info.pr_revision or self._settings.revision)
@@ -159,7 +205,7 @@ class Upload:
         settings = self._settings
         return self._client.upload_folder(
             repo_id=self._plan.repository,
-            repo_type=_REPO_TYPE,
+            repo_type=self._kind.repo_type,
             folder_path=str(self._plan.bundle),
             revision=settings.revision,
             create_pr=settings.create_pr,
@@ -173,13 +219,11 @@ class Upload:
         if not self._settings.verify:
             return
         name = self._plan.repository
-        left = self._compare(
-            self._ask("Failed to read", lambda: read_state(self._client, name, revision))
-        )
+        left = self._compare(self._read(revision))
         if left:
             names = ", ".join((left.added + left.changed + left.deleted)[:5])
             raise HubError(
-                f"{name} does not hold the bundle after the commit ({left}): {names}\n"
+                f"{name} does not hold the {self._kind.noun} after the commit ({left}): {names}\n"
                 "  run the stage again; if that does not help, look at the repository"
             )
 
@@ -194,10 +238,13 @@ class Upload:
             return None
         known = {key: receipt.get(key) for key in ("repository", "manifest_sha256")}
         number = receipt.get("pull_request")
-        if known != {"repository": name, "manifest_sha256": _digest(self._plan)} or not number:
+        if known != {"repository": name, "manifest_sha256": self._plan.digest} or not number:
             return None
         found = self._ask(
-            "Failed to read", lambda: self._client.get_discussion_details(name, number)
+            "Failed to read",
+            lambda: self._client.get_discussion_details(
+                name, number, repo_type=self._kind.repo_type
+            ),
         )
         return int(number) if found.status in ("open", "draft") else None
 
@@ -210,7 +257,7 @@ class Upload:
                 "commit": commit,
                 "pull_request": pull_request,
                 "time": bundle.build_time(),
-                "manifest_sha256": _digest(self._plan),
+                "manifest_sha256": self._plan.digest,
             },
         )
 
@@ -223,8 +270,14 @@ class Upload:
             raise
         except Exception as error:
             if status_of(error) == 409 and not self._settings.update:
-                raise _already_exists(self._plan.repository) from error
-            raise explain(error, action, self._plan.repository) from error
+                raise self._already_exists() from error
+            raise explain(
+                error,
+                action,
+                self._plan.repository,
+                section=self._kind.section,
+                hints=self._kind.hints,
+            ) from error
 
 
 def _announce(plan: UploadPlan, new_client: Callable[[], Any]) -> None:
@@ -238,7 +291,7 @@ def _announce(plan: UploadPlan, new_client: Callable[[], Any]) -> None:
     client = new_client()
     try:
         require_access(client)
-        state = read_state(client, plan.repository, settings.revision)
+        state = read_state(client, plan.repository, settings.revision, plan.kind.repo_type)
     except Exception as error:
         # Whatever the reason, a dry run has said what it knows.
         logger.info("dry run: what the repository holds is unknown: %s", clean(error))
@@ -256,15 +309,3 @@ def _is_hub_client(client: Any) -> bool:
     from huggingface_hub import HfApi
 
     return isinstance(client, HfApi)
-
-
-def _already_exists(name: str) -> HubError:
-    return HubError(
-        f"{name} already exists\n"
-        f"  set {SECTION}.update: true to upload to it, or choose another hf_repo"
-    )
-
-
-def _digest(plan: UploadPlan) -> str:
-    manifest = plan.bundle / bundle.MANIFEST_FILE
-    return bundle.sha256_of(manifest) if manifest.is_file() else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,8 +36,27 @@ _MODEL_PLACEHOLDERS = frozenset({"your-model", "your-model-repo", "your_model"})
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepositoryKind:
+    """What an upload says to the Hub, and to the user, about a bundle or another kind of folder."""
+
+    noun: str = "bundle"
+    section: str = SECTION
+    """Configuration section of the upload."""
+    repo_type: str = "model"
+    marker: str = bundle.META_FILE
+    """File by which one recognises a repository that holds such a folder."""
+    manifest: str = bundle.MANIFEST_FILE
+    """File whose digest tells one content from another."""
+    creation: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of ``create_repo``."""
+    may_create: bool = True
+    hints: Mapping[int, str] = field(default_factory=dict)
+    """Status of a refusal → what to do about it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class UploadPlan:
-    """A bundle and where it would go."""
+    """A bundle, or another folder, and where it would go."""
 
     bundle: Path
     settings: UploadSettings
@@ -49,6 +68,7 @@ class UploadPlan:
     secret_scan: str | Literal[False]
     message: str
     description: str
+    kind: RepositoryKind = field(default_factory=RepositoryKind)
 
     @property
     def size(self) -> int:
@@ -59,6 +79,12 @@ class UploadPlan:
     def receipt(self) -> Path:
         """File beside the bundle that says where it went."""
         return self.bundle.with_name(f"{self.bundle.name}.upload.json")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, empty without one."""
+        manifest = self.bundle / self.kind.manifest
+        return bundle.sha256_of(manifest) if manifest.is_file() else ""
 
 
 def plan_upload(system: Any, git_head: str = "") -> UploadPlan:
@@ -80,8 +106,8 @@ def plan_upload(system: Any, git_head: str = "") -> UploadPlan:
     pack = _read_pack_settings(given["publication"])
     root = find_recipe_root(given) or find_recipe_root({"training": given["publication"]})
     folder = _find_bundle(pack, given["training"], root)
-    repository = _check_repository(str(settings.hf_repo))
-    files = _list_files(folder, settings.ignore_pattern_list)
+    repository = check_repository(str(settings.hf_repo), f"{SECTION}.hf_repo")
+    files = list_files(folder, settings.ignore_pattern_list)
     meta = _check_layout(folder, dict(files))
     recipe = read_value(given["training"], "recipe") or folder.parent.name
     return UploadPlan(
@@ -91,7 +117,7 @@ def plan_upload(system: Any, git_head: str = "") -> UploadPlan:
         files=files,
         recipe_root=root,
         secret_scan=pack.secret_scan,
-        message=settings.commit_message or _message(str(recipe)),
+        message=settings.commit_message or default_message(str(recipe)),
         description=settings.commit_description or _description(folder, meta, git_head),
     )
 
@@ -139,8 +165,12 @@ def _find_bundle(pack: PackSettings, training: DictConfig | None, root: Path | N
     return folder
 
 
-def _check_repository(name: str) -> str:
-    key = f"{SECTION}.hf_repo"
+def check_repository(name: str, key: str) -> str:
+    """Return the name of a repository, if it is one.
+
+    Raises:
+        ConfigError: If it is a placeholder, or the Hub would refuse it.
+    """
     owner, _, model = name.partition("/")
     if owner.lower() in _PLACEHOLDERS or model.lower() in _MODEL_PLACEHOLDERS or "<" in name:
         raise ConfigError(
@@ -160,7 +190,12 @@ def _check_repository(name: str) -> str:
     return name
 
 
-def _list_files(folder: Path, ignored: Sequence[str]) -> tuple[tuple[str, int], ...]:
+def list_files(folder: Path, ignored: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """Return path and size in bytes of the files that an upload sends.
+
+    Raises:
+        BundleError: If there is a link that the Hub client would drop, or that leads out.
+    """
     found: list[tuple[str, int]] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -175,7 +210,7 @@ def _check_link(path: Path, folder: Path) -> None:
     # The Hub client leaves out linked folders without a word.
     if path.is_dir() or not path.exists() or not bundle.is_member(path, folder):
         raise BundleError(
-            f"{path} is a link to a folder, to nothing or to a place outside of the bundle\n"
+            f"{path} is a link to a folder, to nothing or to a place outside of {folder}\n"
             "  put the files themselves there, or pack again"
         )
 
@@ -203,8 +238,9 @@ def _check_layout(folder: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
     return meta
 
 
-def _message(recipe: str) -> str:
-    return f"Upload {recipe} with espnet3 {espnet3.__version__}"
+def default_message(what: str) -> str:
+    """Return the first line of a commit."""
+    return f"Upload {what} with espnet3 {espnet3.__version__}"
 
 
 def _description(folder: Path, meta: Mapping[str, Any], git_head: str) -> str:

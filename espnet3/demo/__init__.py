@@ -1,0 +1,1 @@
+"""A web page around a trained model: packed, tried out, run and uploaded."""
