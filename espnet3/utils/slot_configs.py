@@ -29,6 +29,7 @@ from espnet3.utils.run_checks import RunRequest, check_run
 from espnet3.utils.smoke.refinement import Refinement
 from espnet3.utils.smoke.shrink import log_changes, shrink_configs
 from espnet3.utils.stage_table import SLOT_FILES
+from espnet3.utils.swapped_slots import find_swapped
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
     possible. The configurations are fit for use only if no finding is fatal.
     """
     configs, findings = load_slots(request)
+    if swapped := list(map(Finding, find_swapped(configs, request.files))):
+        return configs, findings + swapped
     is_complete = not findings
     findings += override_slots(configs, request)
     activate_named_recipe(configs)

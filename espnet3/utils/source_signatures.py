@@ -15,6 +15,7 @@ from espnet3.utils.source_lookup import MAX_HOPS, find_definition
 
 _TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
 _NEVER_IN_YAML = ("Tensor", "ndarray")
+_PLAIN = ("bool", "int", "float", "str", "Path", "PathLike")
 _LISTS = ("list", "List", "Sequence")
 _TUPLES = ("tuple", "Tuple")
 
@@ -32,6 +33,8 @@ class Signature:
     """Names without a default, in order."""
     takes_any: bool
     """Whether there is a ``**kwargs``."""
+    plain: frozenset[str] = frozenset()
+    """Required names that are annotated as a text, a number or a path, and nothing else."""
 
     def allows_null(self, name: str) -> bool:
         """Tell whether null may be given; yes where the source does not say."""
@@ -74,6 +77,7 @@ def find_signature(
         },
         required=tuple(a.arg for a in required),
         takes_any=arguments.kwarg is not None,
+        plain=frozenset(a.arg for a in required if _is_plain(a.annotation)),
     )
 
 
@@ -141,6 +145,10 @@ def _null_defaults(arguments: ast.arguments) -> set[str]:
         *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
     ]
     return {a.arg for a, d in pairs if isinstance(d, ast.Constant) and d.value is None}
+
+
+def _is_plain(annotation: ast.expr | None) -> bool:
+    return annotation is not None and ast.unparse(annotation).strip("'") in _PLAIN
 
 
 def _with_null(hint: Any, allows_null: bool) -> Any:

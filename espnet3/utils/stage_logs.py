@@ -12,6 +12,9 @@ from espnet3.utils.device_utils import process_rank
 from espnet3.utils.log_reference import lookup
 from espnet3.utils.logging_utils import set_stage_log_handler
 
+LOG_MODES = ("rank0", "per_rank")
+"""Values of ``stage_log_mode``; the first is the default."""
+
 
 def distributed_stages(system: Any) -> Sequence[str]:
     """Return the stages that all ranks execute."""
@@ -36,7 +39,7 @@ def open_stage_log(system: Any, stage: str, log: logging.Logger) -> Path | None:
     """
     rank = process_rank()
     configured = lookup(system, "training_config.stage_log_mode")
-    mode = "rank0" if configured is None else str(configured).lower()
+    mode = LOG_MODES[0] if configured is None else str(configured).lower()
     filename: str | None = f"{stage}.log" if rank == 0 else None
     if mode == "per_rank" and (rank > 0 or stage in distributed_stages(system)):
         filename = f"{stage}_rank{rank}.log"
@@ -48,6 +51,6 @@ def open_stage_log(system: Any, stage: str, log: logging.Logger) -> Path | None:
         raise StageError(
             f"stage {stage} cannot open its log in {folder} ({reference or 'default'}): {error}"
         ) from error
-    if mode not in ("rank0", "per_rank"):
+    if mode not in LOG_MODES:
         log.error("Unknown stage_log_mode=%r; rank0 is used", configured)
     return path

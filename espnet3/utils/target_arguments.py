@@ -154,8 +154,11 @@ def _check_parameter(
     value: Any, signature: Signature, name: str, key: str
 ) -> Iterator[ConfigError]:
     is_ours = signature.owner.startswith("espnet3.")
-    if value is None and is_ours and not signature.allows_null(name):
-        yield ConfigError("must not be null", key=key, hint="remove the key to get the default")
+    is_needed = name in signature.plain or (is_ours and not signature.allows_null(name))
+    if value is None and is_needed:
+        has_default = name not in signature.required
+        hint = "remove the key to get the default" if has_default else None
+        yield ConfigError("must not be null", key=key, hint=hint)
     elif not isinstance(value, Mapping) or "_target_" not in value:
         found = list(check_value(value, signature.parameters[name], key))
         yield from found or check_argument_range(value, signature.owner, name, key)

@@ -24,9 +24,12 @@ class Range:
     """Greatest number."""
     is_above: bool = False
     """Whether ``low`` itself is excluded."""
+    also: tuple[int, ...] = ()
+    """Numbers outside with a meaning of their own."""
 
     def __contains__(self, value: Any) -> bool:
-        return self.low <= value <= self.high and not (self.is_above and value == self.low)
+        is_inside = self.low <= value <= self.high and not (self.is_above and value == self.low)
+        return is_inside or value in self.also
 
 
 _NATURAL = Range(text="must be at least 1", low=1)
@@ -34,7 +37,11 @@ _NOT_NEGATIVE = Range(text="must not be negative", low=0)
 _POSITIVE = Range(text="must be positive", low=0, is_above=True)
 _SHARE = Range(text="must lie between 0 and 1", low=0, high=1)
 
+_DEVICES = Range(text="must be at least 1, or -1 for all devices", low=1, also=(-1,))
+
 _KEYS: dict[str, Range] = {
+    r"training:num_device": _DEVICES,
+    r"training:num_nodes": _NATURAL,
     r"training:seed": _NOT_NEGATIVE,
     r"training:rank_timeout": _POSITIVE,
     r"training:optimizer\.(param_groups\.\d+\.)?lr": _POSITIVE,

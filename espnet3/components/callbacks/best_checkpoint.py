@@ -10,7 +10,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from espnet3.components.callbacks.checkpoint_files import metric_stem
-from espnet3.errors import ConfigError, did_you_mean
+from espnet3.components.callbacks.monitor_check import need_metric
 from espnet3.utils.types import PathLike
 
 logger = logging.getLogger(__name__)
@@ -45,16 +45,8 @@ class BestCheckpoint(ModelCheckpoint):
         Raises:
             ConfigError: If the metric was not logged.
         """
-        found = trainer.callback_metrics
-        if not trainer.sanity_checking and self.monitor not in found:
-            names = sorted(name for name in found if "/" in name)
-            hint = did_you_mean(str(self.monitor), names)
-            raise ConfigError(
-                f"no such metric was logged; there are: {', '.join(names) or 'none'}",
-                key="best_model_criterion",
-                value=self.monitor,
-                hint=hint,
-            )
+        if not trainer.sanity_checking:
+            need_metric(str(self.monitor), trainer.callback_metrics, "best_model_criterion")
         super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

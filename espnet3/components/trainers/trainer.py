@@ -23,6 +23,7 @@ from espnet3.components.callbacks.effective_run import EffectiveRun
 from espnet3.components.callbacks.graceful_stop import GracefulStop
 from espnet3.components.callbacks.idle_hooks import hide_idle_hooks
 from espnet3.components.callbacks.last_checkpoint import LastCheckpoint
+from espnet3.components.callbacks.monitor_check import MonitorCheck
 from espnet3.components.callbacks.settings import read_criteria
 from espnet3.components.modeling.initialize import initialize
 from espnet3.components.trainers.checkpoint_io import AtomicCheckpointIO
@@ -181,8 +182,9 @@ class ESPnet3LightningTrainer:
         last = next((c for c in defaults if isinstance(c, LastCheckpoint)), None)
         stop = GracefulStop(settings.time_limit_seconds, last)
         report = EffectiveRun(self.exp_dir)
-        hide_idle_hooks([*defaults, stop, report])
-        return [*defaults, *own, stop, report]
+        check = MonitorCheck(own)
+        hide_idle_hooks([*defaults, check, stop, report])
+        return [*defaults, check, *own, stop, report]
 
     def _is_allowed(self, callback: Callback) -> bool:
         """Tell whether the run can have a default callback; Lightning refuses some combinations."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
 from espnet3.systems.asr.settings import MODEL_STATS, TokenizerSettings
-from espnet3.systems.base.model_files import configured_criteria
+from espnet3.systems.base.monitored_metrics import check_names
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.run_checks import RunRequest
 from espnet3.utils.settings import parse_settings
@@ -30,7 +30,7 @@ def check_asr(run: RunRequest) -> Iterator[Finding]:
             yield from _check_tokenizer_file(run, key, path)
     if model:
         yield from _check_normalizer(run)
-        yield from _check_metric_names(run)
+        yield from check_names(run, MODEL_STATS)
 
 
 def _check_tokenizer_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]:
@@ -70,15 +70,3 @@ def _check_normalizer(run: RunRequest) -> Iterator[Finding]:
         yield run.finding(f"{key}.stats_file", error)
         return
     yield from run.need_file(f"{key}.stats_file", str(path))
-
-
-def _check_metric_names(run: RunRequest) -> Iterator[Finding]:
-    if run.get("training.lightning_module") or run.get("training.trainer.callbacks"):
-        return
-    for index, criterion in enumerate(configured_criteria(run)):
-        mode, slash, name = criterion.monitor.partition("/")
-        if slash and mode in ("train", "valid") and name not in MODEL_STATS:
-            known = [f"{mode}/{stat}" for stat in MODEL_STATS]
-            hint = did_you_mean(criterion.monitor, known) or "it logs: " + ", ".join(known)
-            error = ConfigError("the model logs no such metric", value=criterion.monitor, hint=hint)
-            yield run.finding(f"training.best_model_criterion[{index}]", error)

@@ -21,6 +21,7 @@ from espnet3.utils.settings import parse_settings
 from espnet3.utils.writer_utils import ArtifactSettings
 
 _OUTPUT_FUNCTIONS = "espnet3.systems.asr.outputs."
+_DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "mtia", "xla", "meta")
 _OUTPUT_FIELDS = ("utt_id", "hyp", "ref")
 
 
@@ -35,12 +36,26 @@ def check_inference(run: RunRequest) -> Iterator[Finding]:
         yield run.finding(f"inference.{key}", error)
         return
     yield from _check_artifacts(run)
+    yield from _check_device(run)
     model = run.get("inference.model")
     if model is None:
         absent = MissingConfigError("names no model", hint="set model._target_")
         yield run.finding("inference.model", absent)
     for key, path in iter_model_files(model):
         yield from _check_model_file(run, f"inference.{key}", path)
+
+
+def _check_device(run: RunRequest) -> Iterator[Finding]:
+    """Check the name of the device; a model of the user may know other names."""
+    is_ours = str(run.get("inference.model._target_")).startswith("espnet3.")
+    for key in ("inference.device", "inference.model.device"):
+        device = str(run.get(key) or "cpu")
+        kind, _, index = device.partition(":")
+        hint = did_you_mean(kind, _DEVICE_TYPES)
+        is_known = kind in _DEVICE_TYPES and (index.isdigit() or ":" not in device)
+        if not is_known and (is_ours or hint):
+            hint = hint or "for example cpu, cuda or cuda:1"
+            yield run.finding(key, ConfigError("is not a device", value=device, hint=hint))
 
 
 def _check_artifacts(run: RunRequest) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from espnet3.components.data.reference_checks import ORGANIZER
 from espnet3.components.modeling.settings import ModuleSettings
 from espnet3.components.optimizers.settings import read_optimization
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
-from espnet3.systems.base.model_files import configured_criteria
+from espnet3.systems.base.monitored_metrics import check_modes
 from espnet3.systems.base.output_checks import check_inference, check_measure, check_pack
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.systems.base.training import check_model
@@ -18,6 +18,7 @@ from espnet3.utils.key_accounting import Finding
 from espnet3.utils.placeholders import find_placeholders
 from espnet3.utils.run_checks import RunRequest
 from espnet3.utils.settings import parse_settings
+from espnet3.utils.stage_logs import LOG_MODES
 
 _MODES = ("train", "valid")
 _PLATEAU = "torch.optim.lr_scheduler.ReduceLROnPlateau"
@@ -27,13 +28,14 @@ _USER_SECTIONS = ("dataset_dir", "create_dataset", "dataset", "model")
 def check_stages(run: RunRequest) -> Iterator[Finding]:
     """Check what each requested stage needs, in the order of the pipeline."""
     yield from _check_placeholders(run)
+    yield from _check_log_mode(run)
     if run.runs("collect_stats") or run.runs("train"):
         yield from _check_training(run)
     if run.runs("train"):
         if run.get("training.lightning_module") is None:
             yield from _check_optimization(run)
             yield from _check_devices(run)
-            yield from _check_metrics(run)
+            yield from check_modes(run)
         yield from _check_loaders(run)
         yield from _check_start(run)
     if run.runs("infer"):
@@ -57,6 +59,14 @@ def _check_placeholders(run: RunRequest) -> Iterator[Finding]:
             yield run.finding(
                 key, MissingConfigError("must be set", value=text, key=key, hint=hint)
             )
+
+
+def _check_log_mode(run: RunRequest) -> Iterator[Finding]:
+    key = "training.stage_log_mode"
+    mode = str(run.get(key, LOG_MODES[0]))
+    if mode.lower() not in LOG_MODES:
+        hint = did_you_mean(mode.lower(), LOG_MODES) or f"one of {', '.join(LOG_MODES)}"
+        yield run.finding(key, ConfigError("is not a log mode", value=mode, hint=hint))
 
 
 def _check_training(run: RunRequest) -> Iterator[Finding]:
@@ -105,26 +115,6 @@ def _check_devices(run: RunRequest) -> Iterator[Finding]:
             hint = f"set {ours} only: trainer.{theirs} is ${{{ours}}} by default"
             error = SettingError(f"differs from {ours} = {wanted}", key=key, value=given, hint=hint)
             yield run.finding(key, error)
-
-
-def _check_metrics(run: RunRequest) -> Iterator[Finding]:
-    """Check names of metrics; a callback of the user may log others."""
-    if run.get("training.trainer.callbacks"):
-        return
-    for index, criterion in enumerate(configured_criteria(run)):
-        key = f"training.best_model_criterion[{index}]"
-        yield from _check_metric(run, key, criterion.monitor)
-    monitor = run.get("training.scheduler_monitor")
-    if monitor is not None:
-        yield from _check_metric(run, "training.scheduler_monitor", monitor)
-
-
-def _check_metric(run: RunRequest, key: str, name: str) -> Iterator[Finding]:
-    if name.partition("/")[0] not in _MODES or "/" not in name:
-        known = ["valid/loss", "train/loss"]
-        hint = did_you_mean(name, known) or "for example valid/loss"
-        message = "nothing logs this metric: names begin with train/ or valid/"
-        yield run.finding(key, ConfigError(message, key=key, value=name, hint=hint))
 
 
 def _check_loaders(run: RunRequest) -> Iterator[Finding]:

@@ -16,8 +16,8 @@ _IN_PROCESS = {"env": "local", "n_workers": 1}
 
 _TRAINER: dict[str, Any] = {
     "accelerator": "cpu",
-    "devices": 1,
-    "num_nodes": 1,
+    "devices": "${num_device}",
+    "num_nodes": "${num_nodes}",
     "strategy": "auto",
     "max_epochs": 2,
     "max_steps": 8,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import MissingConfigError, UnknownKeyError, did_you_mean
@@ -163,7 +163,7 @@ def _refine(
 
 def _set(config: DictConfig, slot: str, key: str, value: Any) -> Iterator[Override]:
     """Set a value, if another one is there."""
-    if value is not None and _current(config, key) == value:
+    if value is not None and value in (_current(config, key), _raw(config, key)):
         return
     name = slot.removesuffix("_config")
     override = Override(name, key, value, override_text(name, key, value), _PLACE)
@@ -176,6 +176,14 @@ def _current(config: DictConfig, key: str) -> Any:
         return OmegaConf.select(config, key, default=None)
     except OmegaConfBaseException:
         return None
+
+
+def _raw(config: DictConfig, key: str) -> Any:
+    """Return a value as it is written; an interpolation stays one."""
+    folder, _, name = key.rpartition(".")
+    section = _current(config, folder) if folder else config
+    node = section._get_node(name) if isinstance(section, DictConfig) else None
+    return node._value() if isinstance(node, Node) else None
 
 
 def _lies_in_any(path: Any, moves: Moves) -> bool:

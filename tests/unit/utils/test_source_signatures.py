@@ -206,3 +206,12 @@ def test_star_imports_are_followed():
     assert found is not None
     assert found.owner == "torch.nn.modules.loss.CrossEntropyLoss"
     assert "label_smoothing" in found.parameters
+
+
+def test_texts_numbers_and_paths_that_are_required_are_plain(tmp_path):
+    (tmp_path / "plain.py").write_text(
+        "def f(a: str, b: 'Path', c, d: str | None, e: list[str], g: int = 1, *, h: float): ...\n"
+    )
+    found = find_signature("plain.f", root=tmp_path)
+    assert found is not None
+    assert found.plain == {"a", "b", "h"}

@@ -32,6 +32,8 @@ def texts(path: Path, text: str, slot: str = "training") -> list[str]:
     ("text", "message"),
     [
         ("seed: -1", "seed = -1: must not be negative"),
+        ("num_device: 0", "num_device = 0: must be at least 1, or -1 for all devices"),
+        ("num_nodes: 0", "num_nodes = 0: must be at least 1"),
         ("rank_timeout: 0", "rank_timeout = 0: must be positive"),
         ("optimizer: {lr: 0}", "optimizer.lr = 0: must be positive"),
         ("dataloader: {train: {batch_size: 0}}", "train.batch_size = 0: must be at least 1"),
@@ -58,6 +60,7 @@ def test_a_number_outside_its_range_is_one_error_with_its_place(
     "text",
     [
         "seed: 0",
+        "num_device: -1",
         "rank_timeout: 1",
         "optimizer: {lr: 1.0e-5}",
         ENCODER % "num_blocks: 1, dropout_rate: 0.0, layer_drop: 1",

@@ -135,6 +135,16 @@ def test_what_set_has_set_stays_but_the_folders(shrink):
     assert found["training"]["exp_dir"] == "./exp/smoke_mine"
 
 
+def test_devices_that_set_has_set_reach_the_trainer(shrink):
+    links = {"devices": "${num_device}", "num_nodes": 2}
+    config = shrink(training=training(trainer=links))["training"]
+    assert (config["num_device"], config["trainer"]["devices"]) == (1, 1)
+    assert config["trainer"]["num_nodes"] == config["num_nodes"] == 1
+    assert "training.trainer.devices=${num_device}" not in [c.text for c in shrink.changes]
+    config = shrink(training=training(trainer=links), given=["training.num_device=2"])["training"]
+    assert (config["num_device"], config["trainer"]["devices"]) == (2, 2)
+
+
 def test_the_recipe_s_own_rules_win_and_everything_is_recorded(shrink):
     own = Override("training", "trainer.max_steps", 3, "training.trainer.max_steps=3")
     found = shrink(training=training(), refinement=Refinement(overrides=(own,)))

@@ -1,0 +1,85 @@
+"""What can be decided before the run about metrics, devices and log modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from espnet3.systems.asr.system import ASRSystem
+from espnet3.systems.base.monitored_metrics import check_modes, check_names, iter_monitored
+from espnet3.systems.base.output_checks import check_inference
+from espnet3.systems.base.run_checks import check_stages
+from espnet3.utils.run_checks import RunRequest
+
+STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "valid/lss"}
+RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
+
+
+def request(stages: str = "", **slots: Any) -> RunRequest:
+    configs = {slot: OmegaConf.create(content) for slot, content in slots.items()}
+    return RunRequest(configs=configs, stages=stages.split(), system_cls=ASRSystem)
+
+
+def errors(findings: Any) -> list[str]:
+    return [f"{finding.error.key}: {finding.error.message}" for finding in findings]
+
+
+def test_everything_that_follows_a_metric_is_checked():
+    training = {
+        "best_model_criterion": [["loss", 3, "min"]],
+        "scheduler_monitor": "valid/los",
+        "trainer": {"callbacks": [STOPPING, {**STOPPING, "monitor": "step"}]},
+    }
+    run = request(training=training)
+    keys = ["best_model_criterion[0]", "scheduler_monitor", "trainer.callbacks[0].monitor"]
+    assert [key.removeprefix("training.") for key, _ in iter_monitored(run)] == keys
+    assert errors(check_modes(run)) == [
+        "best_model_criterion[0]: nothing logs this metric: names begin with train/ or valid/"
+    ]
+    found = list(check_names(run, ("loss", "wer")))
+    assert [finding.error.key for finding in found] == keys[1:]
+    assert "valid/loss" in (found[0].error.hint or "")
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"trainer": {"callbacks": [STOPPING, {"_target_": "src.callbacks.Logs"}]}},
+        {"trainer": {"callbacks": [STOPPING]}, "lightning_module": {"_target_": "src.a.B"}},
+    ],
+)
+def test_code_of_the_user_may_log_anything(training):
+    assert list(iter_monitored(request(training=training))) == []
+
+
+@pytest.mark.parametrize("mode", ["rank0", "PER_RANK", None])
+def test_log_modes(mode):
+    assert errors(check_stages(request(training={"stage_log_mode": mode}))) == []
+
+
+def devices(target: str, device: Any) -> list[str]:
+    inference = {
+        "dataset": {"test": [{"name": "a"}]},
+        "inference_dir": "x",
+        "input_key": "speech",
+        "model": {"_target_": target},
+        "device": device,
+    }
+    return [e for e in errors(check_inference(request(inference=inference))) if "device" in e]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:3", "mps", None])
+def test_devices_that_exist(device):
+    assert devices(RECOGNIZER, device) == []
+
+
+@pytest.mark.parametrize("device", ["cud", "cuda:", "cuda:x", "gpu", 0])
+def test_devices_that_do_not_exist(device):
+    assert devices(RECOGNIZER, device) == ["device: is not a device"]
+
+
+def test_a_model_of_the_user_may_know_other_devices():
+    assert devices("src.model.Remote", "auto") == []
+    assert devices("src.model.Remote", "cuad") == ["device: is not a device"]
