@@ -64,6 +64,8 @@ def devices(target: str, device: Any) -> list[str]:
         "dataset": {"test": [{"name": "a"}]},
         "inference_dir": "x",
         "input_key": "speech",
+        "provider": {"_target_": "a.B"},
+        "runner": {"_target_": "a.B"},
         "model": {"_target_": target},
         "device": device,
     }
