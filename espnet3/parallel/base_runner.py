@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import json
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from espnet3.parallel.async_jobs import (
-    AsyncJobSpec,
+from espnet3.errors import SettingError
+from espnet3.parallel.detached_jobs import (
     collect_async_results,
-    convert_paths,
-    get_full_class_path_from_instance,
     get_job_class,
     needs_cluster,
-    run_spec_file,
+    start_process,
     submit_shards,
+    submit_to_cluster,
 )
-from espnet3.parallel.backlog import Backlog
+from espnet3.parallel.item_calls import Bind, bind_forward, call_on_workers
+from espnet3.parallel.job_spec import (
+    AsyncJobSpec,
+    convert_paths,
+    get_full_class_path_from_instance,
+)
+from espnet3.parallel.job_worker import run_spec_file
 from espnet3.parallel.parallel import (
     build_client,
     close_client,
-    get_client,
     get_parallel_config,
     read_settings,
 )
-from espnet3.parallel.work_pool import WorkPool
-from espnet3.parallel.worker_env import EnvSelector, SetupFn, current_env
+from espnet3.parallel.shards import (
+    ShardPlan,
+    bind_shard_work,
+    check_hooks,
+    concatenate_shard_files,
+)
 from espnet3.utils.types import PathLike
 
 __all__ = [
     "AsyncJobSpec",
     "BaseRunner",
     "collect_async_results",
+    "concatenate_shard_files",
     "convert_paths",
     "get_full_class_path_from_instance",
     "get_job_class",
 ]
+
+
+_RESULTS = "results.jsonl"
 
 
 class LocalEnvProvider(Protocol):
@@ -62,8 +76,10 @@ class BaseRunner(ABC):
         async_mode: Submit detached jobs, which outlive this process, instead of waiting.
         async_specs_dir: Folder of the descriptions of detached jobs.
         async_result_dir: Folder of the results of detached jobs.
-        resume: Whether the work of an earlier, equal run may be used: ``auto`` or a bool.
-            Read by the stage.
+        output_dir: Let workers write: see :meth:`open_writers`. ``None`` returns results.
+        shard_subdir: Folder below ``output_dir`` for the shards of this call.
+        resume: Whether the work of an earlier, equal run may be used: ``auto`` takes that of an
+            interrupted run, true also that of a complete one. The stage ``infer`` reads it too.
 
     Example:
         >>> class Doubler(BaseRunner):
@@ -85,13 +101,21 @@ class BaseRunner(ABC):
         async_specs_dir: PathLike = "./_async_specs",
         async_result_dir: PathLike = "./_async_results",
         *,
+        output_dir: PathLike | None = None,
+        shard_subdir: str = "",
         resume: bool | Literal["auto"] = "auto",
     ) -> None:
+        if async_mode and output_dir is not None:
+            raise SettingError(
+                "detached jobs write into async_result_dir", key="output_dir", value=output_dir
+            )
         self.provider = provider
         self.batch_size = batch_size
         self.async_mode = async_mode
         self.async_specs_dir = Path(async_specs_dir).absolute()
         self.async_result_dir = Path(async_result_dir).absolute()
+        self.output_dir = None if output_dir is None else Path(output_dir).absolute()
+        self.shard_subdir = shard_subdir
         self.resume = resume
 
     @staticmethod
@@ -106,50 +130,98 @@ class BaseRunner(ABC):
         """Do the work for several indices; for subclasses to call or to override."""
         return [cls.forward(idx, dataset=dataset, model=model, **env) for idx in indices]
 
-    def __call__(self, indices: Iterable[Any]) -> list[Any]:
+    @staticmethod
+    def open_writers(shard_dir: Path, **env: Any) -> dict[str, Any]:
+        """Open what a process writes results with, when ``output_dir`` is set.
+
+        The hooks are static or class methods, because workers have no instance. Like ``forward``
+        they take entries of the environment by name; :meth:`write_record` and
+        :meth:`close_writers` may also take ``state``, a dict that lives as long as the shard. The
+        default hooks keep results as lines of JSON, and :meth:`merge` returns them.
+
+        Args:
+            shard_dir: Empty folder ``<output_dir>/<shard_subdir>/split.<n>``.
+            **env: Environment.
+        """
+        return {"results": (shard_dir / _RESULTS).open("w", encoding="utf-8")}
+
+    @staticmethod
+    def write_record(writers: dict[str, Any], result: Any, **env: Any) -> None:
+        """Write what ``forward`` returned for one item."""
+        line = json.dumps(result, ensure_ascii=False, allow_nan=False)
+        writers["results"].write(line + "\n")
+
+    @staticmethod
+    def close_writers(writers: dict[str, Any], **env: Any) -> dict[str, Any] | None:
+        """Close the writers; a dict that is returned goes into the file ``done`` as JSON."""
+        for writer in writers.values():
+            writer.close()
+        return None
+
+    def merge(self, shard_dirs: Sequence[Path]) -> Any:
+        """Return what a call returns, from complete shards in the order of the items."""
+        results = []
+        for folder in shard_dirs:
+            with (folder / _RESULTS).open(encoding="utf-8") as stream:
+                results += [json.loads(line) for line in stream]
+        return results
+
+    def __call__(self, indices: Iterable[Any]) -> Any:
         """Return one result per index, or per batch of indices when ``batch_size`` is set.
 
-        In detached mode, the description of each job: ``job_id``, ``spec`` and ``result``.
+        In detached mode, the description of each job: ``job_id``, ``spec`` and ``result``. With
+        ``output_dir``, what :meth:`merge` returns.
 
         Raises:
             ValueError: If ``batch_size`` is not a positive integer.
             ParallelError: If workers do not come or die of the work.
+            FileNotFoundError: If a shard of ``output_dir`` is not complete in the end.
             Exception: What ``forward`` raises, with a note that names the item.
         """
         if self.async_mode:
             return self._submit(cut_batches(list(indices), self.batch_size))
+        if self.output_dir is not None:
+            return self._run_shards(cut_batches(list(indices), self.batch_size))
         return list(self.iter_outputs(indices))
 
     def iter_outputs(self, indices: Iterable[Any]) -> Iterator[Any]:
-        """Yield what :meth:`__call__` returns, one result at a time, not in detached mode."""
+        """Yield one result at a time, neither in detached mode nor with ``output_dir``."""
         items = cut_batches(list(indices), self.batch_size)
+        return self._run(functools.partial(bind_forward, type(self)), items)
+
+    def _run(self, bind: Bind, items: list[Any]) -> Iterator[Any]:
         if not items:
             return iter(())
-        return self._run_local(items) if self._is_in_process() else self._run_on_workers(items)
+        if get_parallel_config() is None or read_settings().is_in_process:
+            return self._run_here(bind, items)
+        build_env = self.provider.build_worker_setup_fn()  # type: ignore[attr-defined]
+        return call_on_workers(bind, build_env, items)
 
-    def _is_in_process(self) -> bool:
-        return get_parallel_config() is None or read_settings().is_in_process
+    def _run_here(self, bind: Bind, items: list[Any]) -> Iterator[Any]:
+        yield from map(bind(self.provider.build_env_local()), items)
 
-    def _run_local(self, items: list[Any]) -> Iterator[Any]:
-        forward = bind_forward(type(self), self.provider.build_env_local())
-        for item in items:
-            yield forward(item)
-
-    def _run_on_workers(self, items: list[Any]) -> Iterator[Any]:
-        cls, build_env = type(self), self.provider.build_worker_setup_fn()  # type: ignore[attr-defined]
-
-        def setup() -> dict[str, Any]:
-            return {"forward": bind_forward(cls, build_env())}
-
-        yield from _in_order(_iter_forward(setup, items))
+    def _run_shards(self, items: list[Any]) -> Any:
+        check_hooks(type(self))
+        settings = read_settings()
+        plan = ShardPlan.of(self, items, num_workers=settings.num_workers)
+        todo = plan.prepare(self.resume)
+        for _ in self._run(functools.partial(bind_shard_work, type(self)), todo):
+            continue
+        plan.check_done()
+        return self.merge(plan.shard_dirs)
 
     def _submit(self, items: list[Any]) -> list[dict[str, str]]:
         settings = read_settings()
         if not items or not needs_cluster(settings):
-            return submit_shards(self, items, settings)
+            return submit_shards(self, items, settings, start_process)
         client = build_client(get_parallel_config(), start_workers=False)
+        cluster = client.cluster
+
+        def submit(job: dict[str, str]) -> None:
+            submit_to_cluster(cluster, get_job_class(cluster, job["spec"]), job)
+
         try:
-            return submit_shards(self, items, settings, client)
+            return submit_shards(self, items, settings, submit)
         finally:
             close_client(client)
 
@@ -167,62 +239,5 @@ def cut_batches(items: list[Any], batch_size: int | None) -> list[Any]:
     return [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
 
 
-def bind_forward(runner_cls: type[Any], env: dict[str, Any]) -> Callable[[Any], Any]:
-    """Return ``forward`` of a runner class with the entries of ``env`` that it takes."""
-    forward = runner_cls.forward
-    chosen = EnvSelector(forward)(env, 1, {})
-
-    def call(item: Any) -> Any:
-        with _name_item(runner_cls, item):
-            return forward(item, **chosen)
-
-    return call
-
-
-def _iter_forward(setup: SetupFn, items: list[Any]) -> Iterator[tuple[int, Any]]:
-    settings = read_settings()
-    units = list(enumerate(items))
-    with get_client(setup_fn=setup) as client:
-        pool: WorkPool[tuple[int, Any]] = WorkPool(
-            client, num_workers=settings.num_workers, start_timeout=settings.start_timeout
-        )
-        backlog = Backlog(units, num_workers=settings.num_workers)
-        for finished in pool.run(_forward_units, backlog):
-            yield from finished.take()
-
-
-def _forward_units(units: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
-    """Run on a worker."""
-    forward = current_env()["forward"]
-    return [(position, forward(item)) for position, item in units]
-
-
-def _in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
-    """Yield results by position; keep those that came too early."""
-    early: dict[int, Any] = {}
-    position = 0
-    for place, result in results:
-        early[place] = result
-        while position in early:
-            yield early.pop(position)
-            position += 1
-
-
-@contextlib.contextmanager
-def _name_item(runner_cls: type[Any], item: Any) -> Iterator[None]:
-    """Attach the item to whatever ``forward`` raises."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"while {runner_cls.__name__} worked on item {_shorten(repr(item))}")
-        raise
-
-
-def _shorten(text: str, limit: int = 200) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 if __name__ == "__main__":
-    import sys
-
     run_spec_file(sys.argv[1])

@@ -14,7 +14,15 @@ BATCH_ENVS = ("slurm", "pbs", "sge", "lsf", "htcondor", "moab", "oar")
 ENVS = ("local", "local_gpu", "auto", "ssh", "kube", *BATCH_ENVS)
 """Values of ``parallel.env``."""
 
-RUNNER_OPTIONS = ("batch_size", "async_mode", "async_specs_dir", "async_result_dir", "resume")
+RUNNER_OPTIONS = (
+    "batch_size",
+    "async_mode",
+    "async_specs_dir",
+    "async_result_dir",
+    "output_dir",
+    "shard_subdir",
+    "resume",
+)
 """Arguments of ``BaseRunner`` besides the provider."""
 
 

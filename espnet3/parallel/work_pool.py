@@ -48,7 +48,7 @@ class Finished(Generic[U]):
         """
         if self.is_lost:
             raise ParallelError(
-                f"each worker that took {_shorten(repr(self.units))} died, the last was "
+                f"each worker that took {shorten(repr(self.units))} died, the last was "
                 f"{self.worker}\n  did it run out of memory? the workers' logs may tell"
             )
         return self.value
@@ -195,7 +195,8 @@ def no_worker_message(client: Client, timeout: Seconds) -> str:
     return "\n".join(lines)
 
 
-def _shorten(text: str, limit: int = 200) -> str:
+def shorten(text: str, limit: int = 200) -> str:
+    """Return the start of a long text, with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

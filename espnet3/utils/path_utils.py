@@ -15,11 +15,12 @@ from espnet3.utils.types import PathLike
 
 
 @contextlib.contextmanager
-def atomic_path(path: PathLike) -> Iterator[Path]:
+def atomic_path(path: PathLike, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling of ``path`` that replaces it when the block succeeds.
 
     The temporary file keeps the suffix of ``path``, because some writers choose their format by it.
-    On an exception it is removed and the old content of ``path`` stays.
+    On an exception it is removed and the old content of ``path`` stays. A ``private`` file can be
+    read by its owner only.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -30,17 +31,21 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _grant_default_mode(temporary)
+        if not private:
+            _grant_default_mode(temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def atomic_open(path: PathLike, mode: str = "w") -> Iterator[IO[Any]]:
+def atomic_open(path: PathLike, mode: str = "w", *, private: bool = False) -> Iterator[IO[Any]]:
     """Open ``path`` for writing; readers see either the old file or the finished one."""
     encoding = None if "b" in mode else "utf-8"
-    with atomic_path(path) as temporary, temporary.open(mode, encoding=encoding) as stream:
+    with (
+        atomic_path(path, private=private) as temporary,
+        temporary.open(mode, encoding=encoding) as stream,
+    ):
         yield stream
         stream.flush()
         os.fsync(stream.fileno())

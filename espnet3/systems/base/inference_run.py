@@ -44,8 +44,8 @@ class TestSet:
     @property
     def works_by_index(self) -> bool:
         """Whether batches can go to ``forward`` one by one, because the runner is called so."""
-        cls = type(self.runner)
-        return isinstance(self.runner, InferenceRunner) and cls.__call__ is InferenceRunner.__call__
+        is_stock = type(self.runner).__call__ is InferenceRunner.__call__
+        return is_stock and self.runner.output_dir is None
 
 
 def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: Workforce) -> None:

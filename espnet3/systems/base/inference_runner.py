@@ -87,7 +87,8 @@ class InferenceRunner(BaseRunner):
             DataError: If a record lacks the id or a required field.
         """
         outputs = super().__call__(indices)
-        return outputs if outputs is None or self.async_mode else list(self._checked(outputs))
+        is_raw = outputs is None or self.async_mode or self.output_dir is not None
+        return outputs if is_raw else list(self._checked(outputs))
 
     def resolve_idx_key(self, output: Any) -> str:
         """Return the name of the id field, after a check that ``output`` has a single id."""
