@@ -49,7 +49,7 @@ def _check_device(run: RunRequest) -> Iterator[Finding]:
     """Check the name of the device; a model of the user may know other names."""
     is_ours = str(run.get("inference.model._target_")).startswith("espnet3.")
     for key in ("inference.device", "inference.model.device"):
-        device = str(run.get(key) or "cpu")
+        device = str(run.get(key, "cpu"))
         kind, _, index = device.partition(":")
         hint = did_you_mean(kind, _DEVICE_TYPES)
         is_known = kind in _DEVICE_TYPES and (index.isdigit() or ":" not in device)
