@@ -103,8 +103,7 @@ def _planned_updates(trainer: Trainer, per_epoch: int | None) -> float:
 def _sample_rate(module: ESPnetLightningModule) -> int | None:
     """Return the sample rate where lengths are counted in samples."""
     section = (module.config.get("dataloader") or {}).get("train") or {}
-    rate = getattr(getattr(module.model, "frontend", None), "fs", None)
-    return rate if section.get("length_unit") in (None, "samples") else None
+    return module.sample_rate if section.get("length_unit") in (None, "samples") else None
 
 
 def _describe_optimizer(section: Mapping[str, Any], optimizer: Optimizer) -> str:

@@ -132,6 +132,16 @@ class ManifestDataset:
             raise audio.AudioError(f"{row.wav_path}: has {speech.shape[1]} channels, expected one")
         return {"utt_id": row.utt_id, "speech": speech, "text": row.text}
 
+    @functools.cached_property
+    def sample_rate(self) -> Hz | None:
+        """Sample rate of ``speech``: ``fs``, or where that is open, that of the first utterance."""
+        if self.fs is not None:
+            return self.fs
+        try:
+            return audio.info(self.rows[0].wav_path).sample_rate
+        except (FileNotFoundError, audio.AudioError):  # whoever reads it says so
+            return None
+
     def keys(self) -> list[UttId]:
         """Return the utterance ids in order."""
         return self._keys

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from espnet3.components.data.collate import CommonCollateFn, expects_uid
 from espnet3.components.data.collect_stats import collect_stats
 from espnet3.components.data.dataloader import DataLoaderBuilder
+from espnet3.components.data.sample_rates import check_sample_rates
 from espnet3.components.modeling.batch import read_batch
 from espnet3.components.modeling.frozen import FrozenParts
 from espnet3.components.modeling.loss_guard import BatchPlace, LossGuard
@@ -72,6 +73,8 @@ class ESPnetLightningModule(lightning.LightningModule):
             dataset.log_summary()
         self.train_dataset = dataset.train
         self.valid_dataset = dataset.valid
+        for split in ("train", "valid"):
+            check_sample_rates(getattr(dataset, split), self.sample_rate, split)
         collate = (self._settings.dataloader or {}).get("collate_fn")
         self.collate_fn = (
             CommonCollateFn(int_pad_value=-1)
@@ -91,6 +94,12 @@ class ESPnetLightningModule(lightning.LightningModule):
                 hint="make it a part of the model",
             )
         return criterion
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Samples per second that the front end of the model is built for, where it says so."""
+        rate = getattr(getattr(self.model, "frontend", None), "fs", None)
+        return rate if isinstance(rate, int) else None
 
     @property
     def nan_countdown(self) -> int:

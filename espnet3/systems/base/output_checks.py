@@ -53,7 +53,7 @@ def _check_device(run: RunRequest) -> Iterator[Finding]:
         kind, _, index = device.partition(":")
         hint = did_you_mean(kind, _DEVICE_TYPES)
         is_known = kind in _DEVICE_TYPES and (index.isdigit() or ":" not in device)
-        if not is_known and (is_ours or hint):
+        if device and not is_known and (is_ours or hint):
             hint = hint or "for example cpu, cuda or cuda:1"
             yield run.finding(key, ConfigError("is not a device", value=device, hint=hint))
 

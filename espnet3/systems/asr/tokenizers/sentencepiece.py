@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, DataError
+from espnet3.systems.asr.tokenizers.unknown_words import warn_about_unknown
 from espnet3.systems.asr.tokenizers.vocabulary_growth import (
     choose_place,
     grow_embedding,
@@ -89,6 +90,8 @@ def train_sentencepiece(
         user_defined_symbols=list(user_defined_symbols),
         hard_vocab_limit=hard_vocab_limit,
     )
+    with text_path.open(encoding="utf-8") as sentences:
+        warn_about_unknown(processor, sentences, vocab_size=vocab_size, model_type=model_type)
     pieces = [(processor.id_to_piece(i), processor.get_score(i)) for i in range(len(processor))]
     units = [piece for piece, _ in pieces if piece not in _CONTROL_SYMBOLS]
     folder = Path(save_path)
