@@ -12,6 +12,7 @@ import torch
 
 from espnet3.components.data.collate import CommonCollateFn, expects_uid
 from espnet3.components.data.dataset import CombinedDataset
+from espnet3.components.data.model_call import call_with_batch
 from espnet3.errors import ConfigError, ModelOutputError
 
 
@@ -59,7 +60,8 @@ def collect_stats_batch(
     if clash:
         raise ConfigError(f"collect_stats kwargs conflict with batch tensors: {', '.join(clash)}")
     with torch.no_grad():
-        output = model.collect_feats(**batch, **extra)
+        name = f"{type(model).__name__}.collect_feats"
+        output = call_with_batch(model.collect_feats, {**batch, **extra}, name)
     feats = {key: torch.as_tensor(value).detach().cpu() for key, value in output.items()}
     stats, shapes = {}, {}
     for key, value in feats.items():

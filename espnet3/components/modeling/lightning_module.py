@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from espnet3.components.data.collate import CommonCollateFn, expects_uid
 from espnet3.components.data.collect_stats import collect_stats
 from espnet3.components.data.dataloader import DataLoaderBuilder
+from espnet3.components.data.model_call import call_with_batch
 from espnet3.components.data.sample_rates import check_sample_rates
 from espnet3.components.modeling.batch import read_batch
 from espnet3.components.modeling.frozen import FrozenParts
@@ -131,7 +132,7 @@ class ESPnetLightningModule(lightning.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch, or ``None`` if the batch is skipped (CPU)."""
         uids, content = read_batch(batch)
-        output = read_output(self.model(**content), content, self._criterion)
+        output = self._run_model(content)
         self.step_metrics.clear()
         flag = self._loss_guard.flag(output.loss)
         place = BatchPlace(self.current_epoch, batch_idx, uids)
@@ -147,7 +148,7 @@ class ESPnetLightningModule(lightning.LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch, or ``None`` if it is not finite (CPU)."""
         uids, content = read_batch(batch)
-        output = read_output(self.model(**content), content, self._criterion)
+        output = self._run_model(content)
         self.step_metrics.clear()
         flag = self._loss_guard.flag(output.loss)
         if flag is True:
@@ -155,6 +156,10 @@ class ESPnetLightningModule(lightning.LightningModule):
             return None
         self._log_output("valid", output, len(uids), None if flag is False else flag)
         return output.loss
+
+    def _run_model(self, content: Mapping[str, Any]) -> ModelOutput:
+        result = call_with_batch(self.model, content, f"{type(self.model).__name__}.forward")
+        return read_output(result, content, self._criterion)
 
     def _log_output(self, mode: str, output: ModelOutput, count: int, bad: Tensor | None) -> None:
         """Log one batch; ``bad`` is a flag on the device that takes the batch out of means."""
