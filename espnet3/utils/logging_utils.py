@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from espnet3.utils.describe import (
 )
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.env_report import get_git_metadata, log_env_metadata, log_run_metadata
-from espnet3.utils.stage_report import log_stage_metadata, report_paths
+from espnet3.utils.log_files import open_log_file, rotate
+from espnet3.utils.stage_report import log_stage_metadata
 from espnet3.utils.types import PathLike
 
 LOG_FORMAT = (
@@ -94,7 +94,7 @@ def configure_logging(
     if log_dir is not None:
         path = Path(log_dir).absolute() / filename
         if not any(Path(h.baseFilename) == path for h in _file_handlers()):
-            root.addHandler(_open_log_file(path, logging.FileHandler))
+            root.addHandler(_with_format(open_log_file(path, logging.FileHandler)))
     logging.captureWarnings(True)
     return logging.getLogger("espnet3")
 
@@ -104,7 +104,8 @@ def set_stage_log_handler(log_dir: PathLike | None, filename: str) -> Path | Non
 
     Args:
         log_dir: Folder of the file, created when absent; ``None`` only closes the last file.
-        filename: Name of the file. An existing one is rotated.
+        filename: Name of the file. An existing one is rotated, or, where a running process writes
+            to it, keeps its name.
 
     Returns:
         Absolute path of the new log file.
@@ -116,27 +117,9 @@ def set_stage_log_handler(log_dir: PathLike | None, filename: str) -> Path | Non
         handler.close()
     if log_dir is None:
         return None
-    path = Path(log_dir).resolve() / filename
-    root.addHandler(_open_log_file(path, _StageFileHandler))
-    return path
-
-
-def rotate(path: Path) -> None:
-    """Rename a log of an earlier run, and the reports beside it, to the first free number.
-
-    ``train.log`` becomes ``train1.log``, then ``train2.log``, …: higher numbers are newer.
-    """
-    if not path.exists():
-        return
-    number = 1
-    while path.with_name(f"{path.stem}{number}{path.suffix}").exists():
-        number += 1
-    for old in (path, *report_paths(path)):
-        if old.exists():
-            new = old.with_name(f"{path.stem}{number}{old.name.removeprefix(path.stem)}")
-            if new.is_dir():  # of a log that somebody has deleted; a folder is not written over
-                shutil.rmtree(new)
-            old.replace(new)
+    opened = open_log_file(Path(log_dir).resolve() / filename, _StageFileHandler)
+    root.addHandler(_with_format(opened))
+    return Path(opened.baseFilename)
 
 
 class _StageFileHandler(logging.FileHandler):
@@ -187,10 +170,7 @@ def _is_console(handler: logging.Handler) -> bool:
     )
 
 
-def _open_log_file(path: Path, kind: type[logging.FileHandler]) -> logging.FileHandler:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rotate(path)
-    handler = kind(path, encoding="utf-8")
+def _with_format(handler: logging.FileHandler) -> logging.FileHandler:
     handler.setFormatter(_formatter(console=False))
     return handler
 
