@@ -90,7 +90,9 @@ def add_declared(
     for _, source, place in _locate(draft, "option", options):
         _add(draft, source, place)
     weights += [w for w in found if w.source not in {known.source for known in weights}]
-    weights += _default_weights(draft, {*files, *(weight.name for weight in weights)})
+    weights += _default_weights(
+        draft, {*files, *(weight.name for weight in weights if weight.name)}
+    )
     return tuple(replace(weight, keeps_name=True) for weight in _unique(weights, files))
 
 
@@ -146,6 +148,9 @@ def _unique(weights: list[WeightSource], files: Mapping[str, str]) -> Iterator[W
     """Yield weights under names of their own."""
     taken = set(files)
     for weight in weights:
+        if weight.name is None:
+            yield weight
+            continue
         name, number = weight.name, 1
         while name in taken:
             number += 1

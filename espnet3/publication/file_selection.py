@@ -145,7 +145,8 @@ class Selection:
         own = self.bundle_dir
         kinds = ("partial-", "retired-", "lock", "pack.json")
         leftovers = tuple(f".{own.name}.{kind}" for kind in kinds)
-        if entry.name != own.name and not entry.name.startswith(leftovers):
+        names = (own.name, f"{own.name}.zip")
+        if entry.name not in names and not entry.name.startswith(leftovers):
             return False
         is_same = os.path.realpath(entry.parent) == os.path.realpath(own.parent)
         return is_same or os.path.realpath(entry) == os.path.realpath(own)

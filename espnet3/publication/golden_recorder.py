@@ -19,8 +19,8 @@ import espnet3
 from espnet3.errors import BundleError, Espnet3Error, UntrustedCodeError
 from espnet3.publication import bundle, golden
 from espnet3.publication.limited_yaml import read_mapping
+from espnet3.publication.self_check import is_importable
 from espnet3.publication.session_inputs import read_rate, to_samples
-from espnet3.utils.import_utils import is_available
 from espnet3.utils.types import Seconds
 
 _TIME_LIMIT: Seconds = 1800.0
@@ -60,10 +60,10 @@ def find_obstacle(root: Path) -> str | None:
     model = (read_mapping(root / bundle.INFERENCE_CONFIG) or {}).get("model")
     if not isinstance(model, dict) or "_target_" not in model:
         return f"{bundle.INFERENCE_CONFIG} says nothing about the model"
-    package = str(model["_target_"]).partition(".")[0]
-    if (root / package).is_dir() or is_available(package):
+    target = str(model["_target_"])
+    if is_importable(root, target):
         return None
-    return f"the package {package!r} of the model is not installed here"
+    return f"the package {target.partition('.')[0]!r} of the model is not installed here"
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from espnet3.publication import bundle, pack_state, scrub, user_code
+from espnet3.publication.bundle_archive import write_archive
 from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.pack_checks import check_model_files, check_text
+from espnet3.publication.pack_checks import check_model_files, check_space, check_text
 from espnet3.publication.pack_inputs import PackableSystem, read_inputs
 from espnet3.publication.pack_plan import USER_CODE, PackPlan, plan_pack
 from espnet3.publication.packed_card import render_card
 from espnet3.publication.packed_golden import add_golden_samples
 from espnet3.publication.packed_weights import PackedWeight, export_weights
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
+from espnet3.publication.self_check import check_bundle
 from espnet3.publication.yaml_links import reachable_yaml
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory, write_text
@@ -62,8 +64,11 @@ def pack_model(
         if pack_state.is_current(out_dir, digest):
             logger.info("up to date: %s holds what would be packed", out_dir)
             return out_dir
+        check_space(plan)
         with atomic_directory(out_dir) as building:
             _write_bundle(plan, building, {"git": git, "creator": account()})
+        if plan.inputs.settings.archive:
+            logger.info("archived: %s", write_archive(out_dir))
         pack_state.write_state(out_dir, digest)
     _report(plan)
     return out_dir
@@ -78,7 +83,8 @@ def _leftovers(out_dir: Path) -> list[Path]:
 
 def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
     _copy_files(plan, root)
-    weights = export_weights(plan.weights, root)
+    settings = plan.inputs.settings
+    weights = export_weights(plan.weights, root, settings.weights)
     relocator = Relocator(
         recipe_root=plan.inputs.recipe_root,
         moved={**plan.moved, **{path: packed.destination for path, packed in weights.items()}},
@@ -92,9 +98,10 @@ def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
     bundle.write_meta(root, meta)
     meta = add_golden_samples(plan, root, meta)
     bundle.write_meta(root, meta)
-    write_text(root / "README.md", render_card(plan, relocator, facts, meta))
-    check_text(root, plan.inputs.recipe_root, plan.inputs.settings.secret_scan)
-    bundle.read_artifacts(root, bundle.read_meta(root))
+    write_text(root / "README.md", render_card(plan, relocator, facts, meta, root))
+    check_text(root, plan.inputs.recipe_root, settings.secret_scan)
+    if settings.self_check:
+        check_bundle(root)
     bundle.write_manifest(root)
 
 
@@ -171,7 +178,8 @@ def _resolve_weights(plan: PackPlan, model: Any, exported: set[Path]) -> Any:
 def _describe(
     plan: PackPlan, root: Path, weights: Mapping[Path, PackedWeight]
 ) -> bundle.BundleMeta:
-    files = {w.name: weights[w.source].destination for w in plan.weights} | dict(plan.files)
+    named = {w.name: weights[w.source] for w in plan.weights if w.name is not None}
+    files = {name: packed.destination for name, packed in named.items()} | dict(plan.files)
     own = {name: p for name, p in bundle.CONFIG_ENTRIES.items() if (root / p).is_file()}
     is_espnet2 = plan.strategy == "espnet2"
     code = tuple(folder for folder in USER_CODE if (root / folder).is_dir())
@@ -186,7 +194,7 @@ def _describe(
         user_code_paths=code,
         strategy=plan.strategy,
         trust={"requires_user_code": bool(targets), "targets": targets},
-        weights={w.name: dict(weights[w.source].facts) for w in plan.weights},
+        weights={name: dict(packed.facts) for name, packed in named.items()},
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from espnet3.errors import BundleError
 from espnet3.publication import scrub
@@ -13,9 +14,31 @@ from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, EXTERNAL
 from espnet3.publication.yaml_links import expand_references, iter_strings
 
+if TYPE_CHECKING:
+    from espnet3.publication.pack_plan import PackPlan
+
 logger = logging.getLogger(__name__)
 
 _SHOWN = 20
+
+
+def check_space(plan: PackPlan) -> None:
+    """Refuse to fill a disk that others use, too.
+
+    Raises:
+        BundleError: If the sources take more place than is free.
+    """
+    sources = [*plan.copies.values(), *(weight.source for weight in plan.weights)]
+    needed = sum(path.stat().st_size for path in sources)
+    needed *= 2 if plan.inputs.settings.archive else 1
+    out_dir = plan.inputs.out_dir
+    place = next(folder for folder in out_dir.parents if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise BundleError(
+            f"{out_dir} needs {needed / 2**20:.0f} MiB, and {free / 2**20:.0f} MiB are free there\n"
+            "  make room, or choose another publication_config.pack_model.out_dir"
+        )
 
 
 def check_model_files(root: Path) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication.bundle import is_own_bundle
+from espnet3.publication.bundle_archive import archive_path, is_archive
 from espnet3.publication.path_rewrite import absolute
 from espnet3.publication.settings import PackSettings, UploadSettings
 from espnet3.utils.config_utils import (
@@ -78,6 +80,21 @@ class PackInputs:
             return declared
         target = str(self.read("training", "task") or "")
         return "asr" if ".asr." in target or target.endswith(".ASRTask") else None
+
+
+def as_system(system: Any, configs: Mapping[str, Any]) -> Any:
+    """Return the system, or configs given by themselves in the form of one.
+
+    Raises:
+        ConfigError: If both are given, or a name is not that of a config.
+    """
+    known = [f"{name}_config" for name in CONFIG_NAMES]
+    for name in configs:
+        if name not in known:
+            raise ConfigError(f"pack_model takes {', '.join(known)}", key=name)
+    if system is not None and configs:
+        raise ConfigError("give either system or configs, not both", key=next(iter(configs)))
+    return SimpleNamespace(**configs) if system is None else system
 
 
 def read_inputs(
@@ -164,6 +181,9 @@ def check_out_dir(inputs: PackInputs, sources: Sequence[Path]) -> None:
     for label, path in [*kept.items(), *(("a file to be packed", source) for source in sources)]:
         if path is not None and is_inside(path, out_dir):
             raise _refusal(out_dir, f"it holds {label} ({path})")
+    archive = archive_path(out_dir)
+    if inputs.settings.archive and archive.exists() and not is_archive(archive):
+        raise _refusal(archive, "it is not the archive of a bundle")
     if (out_dir / ".git").exists():
         raise _refusal(out_dir, "it is the root of a git work tree")
     if out_dir.exists() and not out_dir.is_dir():

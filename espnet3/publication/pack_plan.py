@@ -13,7 +13,7 @@ from espnet3.publication.bundle import CONFIG_ENTRIES
 from espnet3.publication.espnet2_plan import add_declared, check_section, register_plain_yaml
 from espnet3.publication.file_selection import PathPatterns, Selection
 from espnet3.publication.pack_inputs import PackInputs, check_out_dir
-from espnet3.publication.packed_weights import WeightSource, choose_weights
+from espnet3.publication.packed_weights import WeightSource, check_format, choose_weights
 from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
 from espnet3.publication.plan_draft import PlanDraft, suffix_of
 from espnet3.publication.scores import find_scores
@@ -85,50 +85,46 @@ def plan_pack(inputs: PackInputs) -> PackPlan:
         MissingFileError: If a file of that section is absent.
     """
     strategy = choose_strategy(inputs)
-    draft = PlanDraft(
-        inputs=inputs,
-        selection=Selection(
-            exclude=PathPatterns(inputs.settings.exclude_patterns),
-            bundle_dir=inputs.out_dir,
-            inference_dir=inputs.read_path("inference", "inference_dir"),
-        ),
-    )
+    draft = PlanDraft(inputs=inputs, selection=_selection(inputs))
     _add_recipe(draft)
-    # Under strategy espnet2 the section of that name says what of the experiment is packed.
-    default = (inputs.exp_dir,) if inputs.exp_dir is not None and strategy == "espnet3" else ()
-    sources = list(_add_listed_paths(draft, default))
-    files, yaml_files = _add_registered(draft)
-    weights = choose_weights(inputs, draft.checkpoints)
+    _add_listed_paths(draft, strategy)
+    _add_registered(draft)
+    draft.weights = choose_weights(inputs, draft.checkpoints)
     if strategy == "espnet2":
-        weights = add_declared(draft, files, yaml_files, weights)
-    _add_default_artifacts(draft, yaml_files)
-    plain_yaml = register_plain_yaml(draft, yaml_files, strategy)
-    for path in _referenced_files(inputs):
-        if path not in {weight.source for weight in weights}:
-            draft.add_referenced(path)
-    for weight in weights:
-        if draft.relocator.destination(weight.source) is None:
-            draft.moved[weight.source] = weight.destination
-    registered = [
-        *(inputs.settings.files or {}).values(),
-        *(inputs.settings.yaml_files or {}).values(),
-    ]
-    check_out_dir(inputs, [*sources, *map(inputs.locate, registered)])
-    for place in CONFIG_ENTRIES.values():
-        if Path(place).stem in inputs.configs:
-            draft.copies.pop(place, None)
+        draft.weights = add_declared(draft, draft.files, draft.yaml_files, draft.weights)
+    check_format(draft.weights, inputs.settings)
+    _add_default_artifacts(draft)
+    plain_yaml = register_plain_yaml(draft, draft.yaml_files, strategy)
+    _add_referenced(draft)
+    check_out_dir(inputs, draft.sources)
+    return _finish(draft, strategy, plain_yaml)
+
+
+def _finish(draft: PlanDraft, strategy: str, plain_yaml: frozenset[str]) -> PackPlan:
+    inputs = draft.inputs
+    # Configs in memory are written anew.
+    written = [place for place in CONFIG_ENTRIES.values() if Path(place).stem in inputs.configs]
+    copies = {place: draft.copies[place] for place in sorted(draft.copies) if place not in written}
     return PackPlan(
         inputs=inputs,
         strategy=strategy,
-        copies=dict(sorted(draft.copies.items())),
-        weights=weights,
-        files=files,
-        yaml_files=yaml_files,
+        copies=copies,
+        weights=draft.weights,
+        files=draft.files,
+        yaml_files=draft.yaml_files,
         plain_yaml=plain_yaml,
         moved=draft.moved,
         listed=tuple(draft.listed),
         scores=find_scores(inputs),
         absent=tuple(draft.absent),
+    )
+
+
+def _selection(inputs: PackInputs) -> Selection:
+    return Selection(
+        exclude=PathPatterns(inputs.settings.exclude_patterns),
+        bundle_dir=inputs.out_dir,
+        inference_dir=inputs.read_path("inference", "inference_dir"),
     )
 
 
@@ -140,10 +136,12 @@ def _add_recipe(draft: PlanDraft) -> None:
             draft.add_tree(asset, asset.name)
 
 
-def _add_listed_paths(draft: PlanDraft, default: tuple[Path, ...]) -> Iterator[Path]:
-    """Add what ``include`` and ``extra`` name; yield what exists."""
+def _add_listed_paths(draft: PlanDraft, strategy: str) -> None:
+    """Add what ``include`` and ``extra`` name."""
     inputs = draft.inputs
     exp_dir = inputs.exp_dir
+    # Under strategy espnet2 the section of that name says what of the experiment is packed.
+    default = (exp_dir,) if exp_dir is not None and strategy == "espnet3" else ()
     include = default if inputs.include is None else inputs.include
     listed = [*inputs.settings.include_paths, *inputs.extra, *inputs.settings.extra_paths]
     data_dir = inputs.read_path("training", "data_dir")
@@ -156,7 +154,7 @@ def _add_listed_paths(draft: PlanDraft, default: tuple[Path, ...]) -> Iterator[P
             if not is_experiment:
                 draft.listed.append(destination)
             draft.add_tree(source, destination, is_experiment=is_experiment)
-            yield source
+            draft.sources.append(source)
 
 
 def _expand(draft: PlanDraft, path: Path) -> list[Path]:
@@ -186,12 +184,11 @@ def _place(draft: PlanDraft, source: Path) -> str:
     return place
 
 
-def _add_registered(draft: PlanDraft) -> tuple[dict[str, str], dict[str, str]]:
-    """Add ``files`` and ``yaml_files``; return them as name → bundle path."""
-    tables: list[dict[str, str]] = []
-    for section in ("files", "yaml_files"):
+def _add_registered(draft: PlanDraft) -> None:
+    """Add what ``files`` and ``yaml_files`` name."""
+    tables = {"files": draft.files, "yaml_files": draft.yaml_files}
+    for section, table in tables.items():
         entries: dict[str, Path] = getattr(draft.inputs.settings, section) or {}
-        table: dict[str, str] = {}
         for name, path in entries.items():
             source = draft.inputs.locate(path)
             if not source.exists():
@@ -206,8 +203,18 @@ def _add_registered(draft: PlanDraft) -> tuple[dict[str, str], dict[str, str]]:
             if source not in draft.copies.values():
                 draft.moved[source] = place
             table[name] = place
-        tables.append(table)
-    return tables[0], tables[1]
+            draft.sources.append(source)
+
+
+def _add_referenced(draft: PlanDraft) -> None:
+    """Add what configs name, and say where weights from elsewhere go."""
+    exported = {weight.source for weight in draft.weights}
+    for path in _referenced_files(draft.inputs):
+        if path not in exported:
+            draft.add_referenced(path)
+    for weight in draft.weights:
+        if draft.relocator.destination(weight.source) is None:
+            draft.moved[weight.source] = weight.destination
 
 
 def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
@@ -223,13 +230,13 @@ def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
                     yield path
 
 
-def _add_default_artifacts(draft: PlanDraft, yaml_files: dict[str, str]) -> None:
+def _add_default_artifacts(draft: PlanDraft) -> None:
     """Register the training config of an ESPnet2 experiment under the name its backends know."""
     exp_dir = draft.inputs.exp_dir
     if draft.inputs.task != "asr" or exp_dir is None:
         return
     config = exp_dir / "config.yaml"
     destination = draft.relocator.destination(config)
-    if config.is_file() and destination and "asr_train_config" not in yaml_files:
+    if config.is_file() and destination and "asr_train_config" not in draft.yaml_files:
         draft.copies.setdefault(destination, config)
-        yaml_files["asr_train_config"] = destination
+        draft.yaml_files["asr_train_config"] = destination

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 import espnet3
 from espnet3.publication import bundle, model_card
+from espnet3.publication.bundle_archive import archive_path
 from espnet3.publication.pack_plan import PackPlan
 from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.path_utils import write_json
@@ -71,7 +72,8 @@ def write_state(out_dir: Path, digest: str) -> None:
 
 
 def _stamps(root: Path) -> dict[str, list[int]]:
-    return {p.relative_to(root).as_posix(): _stamp(p) for p in sorted(root.rglob("*"))}
+    stamps = {p.relative_to(root).as_posix(): _stamp(p) for p in sorted(root.rglob("*"))}
+    return {**stamps, "../archive": _stamp(archive_path(root))}
 
 
 def _stamp(path: Path) -> list[int]:

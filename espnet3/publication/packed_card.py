@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 import espnet3
 from espnet3.publication import bundle, model_card, scrub
+from espnet3.publication.model_summary import summary_section
 from espnet3.publication.pack_inputs import read_value
 from espnet3.publication.pack_plan import PackPlan
 from espnet3.publication.path_rewrite import Relocator
@@ -24,6 +25,7 @@ def render_card(
     relocator: Relocator,
     facts: Mapping[str, Any],
     meta: bundle.BundleMeta,
+    root: Path,
 ) -> str:
     """Return the README of a bundle.
 
@@ -32,6 +34,7 @@ def render_card(
         relocator: How paths are rewritten.
         facts: ``git`` (``head``, ``dirty``) and ``creator``.
         meta: What ``meta.yaml`` says.
+        root: Folder of the bundle.
 
     Raises:
         FileNotFoundError: If the configured template does not exist.
@@ -60,6 +63,7 @@ def render_card(
         "torch_version": bundle.installed_version("torch"),
         "task": inputs.task,
         "trust_note": _trust_note(meta),
+        "model_summary_section": _model_summary(plan, root, meta),
         **(inputs.settings.readme_context or {}),
     }
     needs_trust = bool(meta.trust["requires_user_code"])
@@ -69,6 +73,14 @@ def render_card(
     card = scrub.redact_text(model_card.render(template, values))
     model_card.check_front_matter(card)
     return card
+
+
+def _model_summary(plan: PackPlan, root: Path, meta: bundle.BundleMeta) -> str:
+    if not plan.inputs.settings.include_model_summary:
+        return ""
+    trained = plan.inputs.read("training", "model._target_")
+    model_class = trained or plan.inputs.read("inference", "model._target_") or ""
+    return summary_section(str(model_class), root, {"files": meta.files, "weights": meta.weights})
 
 
 def _recipe_name(plan: PackPlan) -> str:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
-from espnet3.errors import BundleError, WeightsError
+from espnet3.errors import BundleError, ConfigError, WeightsError
 from espnet3.publication.pack_inputs import PackInputs
+from espnet3.publication.settings import PackSettings
 from espnet3.publication.yaml_links import iter_strings
 from espnet3.utils.path_utils import atomic_path
-from espnet3.utils.weights_utils import export_safetensors, fit_prefix, read_state_dict
+from espnet3.utils.weights_utils import (
+    export_safetensors,
+    fit_prefix,
+    read_checkpoint,
+    read_state_dict,
+    tensors_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +33,14 @@ class WeightSource:
     """A checkpoint whose weights are packed.
 
     Args:
-        name: Name in ``meta.yaml``.
+        name: Name in ``meta.yaml``; ``None`` for a checkpoint that is not registered there.
         source: The checkpoint.
         destination: Bundle path under the checkpoint's own name.
         keeps_name: Export as a flat ``torch`` file of the same name, for readers that know no other
             format, instead of as ``<stem>.safetensors``.
     """
 
-    name: str
+    name: str | None
     source: Path
     destination: str
     keeps_name: bool = False
@@ -57,21 +65,40 @@ def choose_weights(inputs: PackInputs, found: Mapping[str, Path]) -> tuple[Weigh
         found: Bundle path → checkpoint of the experiment folder.
     """
     places = {path: place for place, path in found.items()}
-    named = dict(_named_in_model(inputs))
+    named: dict[Path, str | None] = dict(_named_in_model(inputs))
     if not named:
         chosen = _best_of(list(places))
         named = {path: f"model_file_{index}" for index, path in enumerate(chosen)}
+    if named:
+        named[next(iter(named))] = "asr_model_file" if inputs.task == "asr" else "model_file"
+    if inputs.settings.checkpoints == "all":
+        known = {os.path.realpath(path) for path in named}
+        named |= {path: None for path in places if os.path.realpath(path) not in known}
     target = str(inputs.read("inference", "model._target_") or "")
-    first_name = "asr_model_file" if inputs.task == "asr" else "model_file"
     return tuple(
         WeightSource(
-            name=name if index else first_name,
+            name=name,
             source=path,
             destination=places.get(path) or _default_place(inputs, path),
-            keeps_name=target.startswith("espnet2."),
+            keeps_name=target.startswith("espnet2.") or inputs.settings.weights_format == "torch",
         )
-        for index, (path, name) in enumerate(named.items())
+        for path, name in named.items()
     )
+
+
+def check_format(weights: Sequence[WeightSource], settings: PackSettings) -> None:
+    """Raise if the form of the weights is not one that their reader knows.
+
+    Raises:
+        ConfigError: If safetensors are asked for where ESPnet2 reads.
+    """
+    if settings.weights_format == "safetensors" and any(weight.keeps_name for weight in weights):
+        raise ConfigError(
+            "cannot be read by ESPnet2",
+            key="publication_config.pack_model.weights_format",
+            value="safetensors",
+            hint="leave it out, or name a model of espnet3 in inference.yaml",
+        )
 
 
 def _named_in_model(inputs: PackInputs) -> Iterator[tuple[Path, str]]:
@@ -97,57 +124,103 @@ def _default_place(inputs: PackInputs, path: Path) -> str:
     return f"files/{path.name}"
 
 
-def export_weights(weights: Sequence[WeightSource], bundle: Path) -> dict[Path, PackedWeight]:
-    """Write the weights of checkpoints into a bundle, without training state and pickled objects.
+def export_weights(
+    weights: Sequence[WeightSource], bundle: Path, mode: str = "inference"
+) -> dict[Path, PackedWeight]:
+    """Write the weights of checkpoints into a bundle.
 
     A file that is no checkpoint is copied as it is, with a warning.
+
+    Args:
+        weights: What to write.
+        bundle: Folder of the bundle.
+        mode: The setting ``pack_model.weights``: without training state and pickled objects, or
+            with them.
 
     Raises:
         BundleError: If a checkpoint is damaged.
     """
-    return {weight.source: _export(weight, bundle) for weight in weights}
+    return {weight.source: _export(weight, bundle, mode) for weight in weights}
 
 
-def _export(weight: WeightSource, bundle: Path) -> PackedWeight:
-    if weight.source.suffix == ".safetensors":
-        return _copy(weight, bundle, {"format": "safetensors", "tensor_only": True})
+def _export(weight: WeightSource, bundle: Path, mode: str) -> PackedWeight:
     try:
-        state = read_state_dict(weight.source)
-        if weight.source.suffix == ".ckpt":
-            state = fit_prefix(state)
+        content = _read(weight.source)
     except WeightsError as error:
-        with weight.source.open("rb") as stream:
-            is_archive = stream.read(2) == b"PK"
-        if is_archive:
-            raise BundleError(
-                f"{error}\n  train again, or name another checkpoint in inference_config.model"
-            ) from error
+        _refuse_damaged(weight.source, error)
         logger.warning("%s is packed as it is: %s", weight.source, error)
         return _copy(weight, bundle, {"format": "unknown", "tensor_only": False})
-    destination = PurePosixPath(weight.destination)
-    if not weight.keeps_name:
-        destination = destination.with_suffix(".safetensors")
-    path = bundle / destination
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if weight.keeps_name:
-        import torch
-
-        with atomic_path(path) as temporary:
-            torch.save(
-                {name: tensor.cpu().contiguous() for name, tensor in state.items()}, temporary
-            )
-    else:
-        export_safetensors(state, path)
+    state = tensors_of(content)
+    if weight.source.suffix == ".ckpt":
+        state = fit_prefix(state)
     facts = {
-        "format": "torch" if weight.keeps_name else "safetensors",
-        "tensor_only": True,
         "params": sum(tensor.numel() for tensor in state.values()),
+        "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}),
     }
-    return PackedWeight(destination=destination.as_posix(), facts=facts)
+    if weight.source.suffix == ".safetensors":
+        return _copy(weight, bundle, {"format": "safetensors", "tensor_only": True, **facts})
+    if mode != "inference" and "state_dict" in content:
+        added = {"module": state} if mode == "full" else {}
+        return _keep(weight, bundle, {**content, **added}, facts)
+    as_torch = {"format": "torch", "tensor_only": True, **facts}
+    if mode != "inference":
+        return _copy(weight, bundle, as_torch)
+    if weight.keeps_name:
+        plain = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        return _save(weight, bundle, plain, as_torch)
+    destination = PurePosixPath(weight.destination).with_suffix(".safetensors").as_posix()
+    export_safetensors(state, _make_place(bundle / destination))
+    facts = {"format": "safetensors", "tensor_only": True, **facts}
+    return PackedWeight(destination=destination, facts=facts)
+
+
+def _keep(
+    weight: WeightSource, bundle: Path, content: Mapping[str, Any], facts: Mapping[str, Any]
+) -> PackedWeight:
+    """Write a checkpoint with its training state."""
+    facts = {"format": "torch", "tensor_only": False, **facts}
+    if "module" in content:
+        return _save(weight, bundle, content, facts)
+    if weight.keeps_name:
+        logger.warning("%s is packed with its training state, which ESPnet2 cannot read; "
+                       "pack_model.weights: full adds what it can", weight.source)  # fmt: skip
+    return _copy(weight, bundle, facts)
+
+
+def _read(source: Path) -> Mapping[str, Any]:
+    """Return the content of a checkpoint that holds tensors."""
+    if source.suffix == ".safetensors":
+        return read_state_dict(source)
+    content = read_checkpoint(source)
+    if not tensors_of(content):
+        raise WeightsError(f"{source} holds no tensors")
+    return cast(Mapping[str, Any], content)
+
+
+def _refuse_damaged(source: Path, error: WeightsError) -> None:
+    with source.open("rb") as stream:
+        is_archive = stream.read(2) == b"PK"
+    if is_archive or source.suffix == ".safetensors":
+        raise BundleError(
+            f"{error}\n  train again, or name another checkpoint in inference_config.model"
+        ) from error
+
+
+def _save(
+    weight: WeightSource, bundle: Path, content: Mapping[str, Any], facts: Mapping[str, Any]
+) -> PackedWeight:
+    import torch
+
+    with atomic_path(_make_place(bundle / weight.destination)) as temporary:
+        torch.save(dict(content), temporary)
+    return PackedWeight(destination=weight.destination, facts=facts)
 
 
 def _copy(weight: WeightSource, bundle: Path, facts: Mapping[str, Any]) -> PackedWeight:
-    path = bundle / weight.destination
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(weight.source, path)
+    shutil.copyfile(weight.source, _make_place(bundle / weight.destination))
     return PackedWeight(destination=weight.destination, facts=facts)
+
+
+def _make_place(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

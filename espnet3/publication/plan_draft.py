@@ -8,7 +8,7 @@ from pathlib import Path
 from espnet3.errors import BundleError
 from espnet3.publication.file_selection import Selection
 from espnet3.publication.pack_inputs import PackInputs
-from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES
+from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource
 from espnet3.publication.path_rewrite import Relocator
 
 _COMPOUND_SUFFIXES = frozenset({".tar.gz", ".tar.bz2", ".tar.xz"})
@@ -33,6 +33,12 @@ class PlanDraft:
     moved: dict[Path, str] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
     absent: list[Path] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
+    """Listed and registered files and folders, which ``out_dir`` must not hold."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Registered artifacts: name → bundle path."""
+    yaml_files: dict[str, str] = field(default_factory=dict)
+    weights: tuple[WeightSource, ...] = ()
 
     def add(self, source: Path, destination: str) -> None:
         """Add a file.

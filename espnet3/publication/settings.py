@@ -54,6 +54,19 @@ class PackSettings:
     """YAML artifacts copied to ``yaml_files/`` and registered in ``meta.yaml``: name to path."""
     espnet2: Espnet2Settings | None = None
     """What strategy ``espnet2`` packs; only ``task`` has an effect under ``espnet3``."""
+    weights: Literal["inference", "full", "keep"] = "inference"
+    """``inference`` packs only the tensors of a checkpoint; ``full`` keeps the training state and
+    adds the tensors under ``module``; ``keep`` copies the file."""
+    weights_format: Literal["safetensors", "torch"] | None = None
+    """Form of exported weights; default ``safetensors``, for readers of ESPnet2 ``torch``."""
+    checkpoints: Literal["referenced", "all"] = "referenced"
+    """``all`` packs the weights of every checkpoint of the experiment."""
+    archive: Literal["zip"] | None = None
+    """Also write ``<out_dir>.zip``."""
+    include_model_summary: bool = True
+    """Write class, parameters, size and types of the model into the model card."""
+    self_check: bool = True
+    """Read the finished bundle as a user would, before it takes the place of an older one."""
     allow_overwrite: bool = True
     """``false`` refuses to replace a bundle that is already there."""
     secret_scan: Literal["error", "warn", "off", False] = "error"  # noqa: S105 - no password
@@ -68,6 +81,10 @@ class PackSettings:
     def __post_init__(self) -> None:
         if self.smoke_test and not self.golden_samples:
             raise ConfigError("needs golden_samples", key="smoke_test", value=True)
+        if self.weights_format and self.weights != "inference":
+            raise ConfigError(
+                "needs weights: inference", key="weights_format", value=self.weights_format
+            )
         for section, entries in (("files", self.files), ("yaml_files", self.yaml_files)):
             for name in entries or {}:
                 if not _ARTIFACT_NAME.fullmatch(name):

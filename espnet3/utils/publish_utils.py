@@ -10,10 +10,11 @@ from espnet3.utils.types import PathLike
 
 
 def pack_model(
-    system: Any,
+    system: Any = None,
     *,
     include: Sequence[PathLike] | None = None,
     extra: Sequence[PathLike] | None = None,
+    **configs: Any,
 ) -> Path:
     """Pack a trained model into a folder that can be published and used without the recipe.
 
@@ -22,6 +23,7 @@ def pack_model(
             ``inference_config`` and ``metrics_config``.
         include: Paths to copy instead of the experiment folder.
         extra: Further paths to copy; the ones of the publication config come on top.
+        **configs: These four configs, where there is no system.
 
     Returns:
         The bundle folder, ``publication_config.pack_model.out_dir``.
@@ -33,8 +35,15 @@ def pack_model(
         BundleError: If a file is absent, ``out_dir`` must not be replaced, or a secret was found.
     """
     from espnet3.publication.pack import pack_model as pack
+    from espnet3.publication.pack_inputs import as_system
 
-    return pack(system, include=include, extra=extra, git_info=_git_info, account=_hf_username)
+    return pack(
+        as_system(system, configs),
+        include=include,
+        extra=extra,
+        git_info=_git_info,
+        account=_hf_username,
+    )
 
 
 def upload_model(system: Any) -> None:
