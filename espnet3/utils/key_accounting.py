@@ -22,6 +22,7 @@ from espnet3.utils.import_utils import import_object
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
 from espnet3.utils.source_lookup import check_import_path
 from espnet3.utils.target_arguments import check_calls
+from espnet3.utils.task_options import check_task_options
 from espnet3.utils.value_checks import check_value, is_open
 from espnet3.utils.value_ranges import check_ranges
 
@@ -72,6 +73,8 @@ def check_config(
             findings += map(Finding, _check_key(plain.get(name), spec, name))
     findings += map(Finding, _check_import_paths(plain, known or {}))
     findings += map(Finding, check_calls(plain, slot.removesuffix("_config")))
+    if known is SLOT_KEYS["training"]:
+        findings += map(Finding, check_task_options(plain))
     reported = {finding.error.key for finding in findings}
     findings += map(Finding, _find_written_none(plain, known or {}, reported))
     findings += map(Finding, check_ranges(plain, slot.removesuffix("_config"), reported))

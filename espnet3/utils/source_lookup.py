@@ -16,6 +16,8 @@ _DYNAMIC = ("__getattr__", "globals()", "sys.modules[", "_LazyModule")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 MAX_HOPS = 5
 """Imports and base classes that are followed."""
+OPTIONAL_PACKAGES = ("espnet2",)
+"""Packages that a configuration may name where they are absent; what needs them says so."""
 
 Definition = ast.ClassDef | ast.FunctionDef
 
@@ -34,6 +36,8 @@ def check_import_path(path: object, *, key: str) -> ConfigError | None:
         return ConfigError("is not a dotted import path", key=key, value=path)
     parts = path.split(".")
     found = _find_module(parts)
+    if found is None and parts[0] in OPTIONAL_PACKAGES:
+        return None
     if found is None:
         return ConfigError(
             f"no module named {parts[0]!r}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, Never
 
+from espnet3.utils.espnet2_table import find_arguments
 from espnet3.utils.source_lookup import MAX_HOPS, find_definition
 
 _TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
@@ -45,7 +46,7 @@ class Signature:
 def find_signature(
     path: str, *, method: str = "__init__", root: Path | None = None
 ) -> Signature | None:
-    """Look up what a class or function takes.
+    """Look up what a class or function takes; for ESPnet2, installed or not, in a table.
 
     Args:
         path: Dotted path; names that a package imports from elsewhere are followed.
@@ -55,6 +56,14 @@ def find_signature(
     Returns:
         ``None`` when nobody can tell without importing.
     """
+    known = find_arguments(path)
+    if known is not None:
+        return Signature(
+            owner=path,
+            parameters=dict.fromkeys(known["parameters"], Any),
+            required=tuple(known["required"]),
+            takes_any=known["takes_any"],
+        )
     owner, function, bound = _find_callee(path, method, root)
     if function is None:
         return None

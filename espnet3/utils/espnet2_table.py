@@ -1,0 +1,38 @@
+"""What ESPnet2's tasks and recognisers take, without ESPnet2. Names only, read from a table."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+TABLE_PATH = Path(__file__).with_name("espnet2_table.json")
+_ALIASES = {
+    "espnet3.systems.asr.task.ASRTask": "espnet2.tasks.asr.ASRTask",
+    "espnet3.systems.asr.transducer_task.ASRTransducerTask": (
+        "espnet2.tasks.asr_transducer.ASRTransducerTask"
+    ),
+}
+"""Our subclasses of tasks take what the tasks take."""
+
+
+@functools.cache
+def load_table() -> dict[str, Any]:
+    """Return the table: ``tasks``, ``nested`` and ``signatures`` by dotted path."""
+    table: dict[str, Any] = json.loads(TABLE_PATH.read_text(encoding="utf-8"))
+    return table
+
+
+def find_task(path: str) -> dict[str, Any] | None:
+    """Return ``options``, ``parts`` and ``sections`` of a task class, if the table has it."""
+    task: dict[str, Any] | None = load_table()["tasks"].get(_ALIASES.get(path, path))
+    return task
+
+
+def find_arguments(path: str) -> dict[str, Any] | None:
+    """Return ``parameters``, ``required`` and ``takes_any`` of a class, if the table has it."""
+    if not path.startswith("espnet2."):
+        return None
+    signature: dict[str, Any] | None = load_table()["signatures"].get(path)
+    return signature
