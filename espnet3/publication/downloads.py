@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import BundleError, HubError, MissingDependencyError, did_you_mean
-from espnet3.publication.bundle import INFERENCE_CONFIG, META_FILE, sha256_of
+from espnet3.publication.bundle import INFERENCE_CONFIG, META_FILE, read_meta, sha256_of
 from espnet3.publication.hub import BundleDownloader, folder_artifacts, is_hub_tag
 from espnet3.utils.archive_utils import safe_extract
 from espnet3.utils.import_utils import import_object
@@ -58,6 +58,32 @@ def fetch_artifacts(
         "Hub id owner/name; names of the model zoo need the package 'espnet_model_zoo'\n"
         '  install it with: pip install "espnet3[espnet2]"'
     )
+
+
+class MissingBundleError(BundleError, FileNotFoundError):
+    """A folder that should be a bundle is absent, or lacks a file that makes it one."""
+
+
+def packed_artifacts(folder: Path) -> dict[str, str]:
+    """Return the artifacts of a complete bundle as name → path.
+
+    Raises:
+        MissingBundleError: If the folder, its ``meta.yaml`` or the registered inference config is
+            absent.
+        BundleError: If another artifact is.
+    """
+    if not folder.is_dir():
+        raise MissingBundleError(_missing_folder(folder))
+    if not (folder / META_FILE).is_file():
+        raise MissingBundleError(f"{folder} is not a bundle: it has no {META_FILE}")
+    meta = read_meta(folder)
+    own = {**(meta.get("espnet3_yaml_files") or {}), **(meta.get("yaml_files") or {})}
+    name = str(meta.get("inference_config_key") or "inference_config")
+    if name not in own:
+        raise MissingBundleError(f"{folder / META_FILE} does not list yaml_files.{name}")
+    if not (folder / str(own[name])).is_file():
+        raise MissingBundleError(f"{folder}: the inference config {own[name]} does not exist")
+    return folder_artifacts(folder.absolute())
 
 
 def _hub_repository(model_tag: str) -> dict[str, Any]:

@@ -65,6 +65,17 @@ def is_pinned(tag: str) -> bool:
     return bool(match and match["revision"] and _COMMIT.fullmatch(match["revision"]))
 
 
+def warn_unless_pinned(tag: str) -> None:
+    """Warn that the code behind a Hub tag may change after somebody has read it."""
+    if is_hub_tag(tag) and not is_pinned(tag) and not Path(tag).exists():
+        logger.warning(
+            "the code of %s is trusted, whatever is pushed there next; "
+            "pin what you have read with %s@<commit>",
+            tag,
+            tag.partition("@")[0],
+        )
+
+
 class BundleDownloader:
     """Fetches bundles from the Hub, with the protocol of the ``espnet_model_zoo`` downloader.
 

@@ -422,3 +422,41 @@ def test_a_path_that_does_not_exist_is_answered_with_its_neighbours(monkeypatch,
         assert "espnet2" not in str(caught.value)
     with pytest.raises(BundleError, match="a Hub id owner/name"):
         InferenceSession.from_pretrained("/nowhere/at/all")
+
+
+def test_a_complete_bundle_is_loaded_from_its_folder(recipe):
+    out = recipe.pack()
+    session = InferenceSession.from_packed(out, shout=True, prefer_model_batch=True)
+    assert transcript(session)["hyp"] == "TWO"
+    assert session.prefer_model_batch
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [
+        (".", "no folder or archive"),
+        ("meta.yaml", "has no meta.yaml"),
+        ("conf/inference.yaml", "inference config conf/inference.yaml does not exist"),
+        ("an entry", "does not list yaml_files.inference_config"),
+    ],
+)
+def test_an_incomplete_bundle_is_a_missing_file(recipe, lacks, message):
+    out = recipe.pack()
+    if lacks == "an entry":
+        write(out / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
+    elif lacks == ".":
+        out = out / "README.md"
+    else:
+        (out / lacks).unlink()
+    with pytest.raises(FileNotFoundError, match=message) as caught:
+        InferenceSession.from_packed(out)
+    assert isinstance(caught.value, BundleError)
+
+
+def test_a_class_of_ones_own_is_built_by_the_same_ways():
+    class Own(InferenceSession):
+        def forward(self, sample, *, idx=0):
+            return ("own", super().forward(sample, idx=idx))
+
+    session = Own.from_config({"model": ECHO, "device": "cpu"})
+    assert session(1) == ("own", {"speech": 1})
