@@ -12,6 +12,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.conftest import REPO_ROOT
 
@@ -61,9 +62,50 @@ def install_wheel(wheel: Path, folder: Path) -> Path:
     return binaries
 
 
-def run_outside(command: list[object], cwd: Path) -> subprocess.CompletedProcess[str]:
+def install_core(wheel: Path, folder: Path) -> Path:
+    """Install a wheel and what it requires, nothing else, into a new environment.
+
+    The packages are links to those of this environment, so neither network nor room is needed.
+
+    Returns:
+        The interpreter.
+    """
+    venv.create(folder, symlinks=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    _pip("--python", folder / "bin" / "python", "install", wheel)
+    installed = importlib.metadata.Distribution.at(next(site.glob("espnet3-*.dist-info")))
+    for distribution in _required_by(installed):
+        for entry in distribution.files or ():
+            top = entry.parts[0]
+            link = site / top
+            if top not in ("..", "__pycache__") and link.suffix != ".pth" and not link.exists():
+                link.symlink_to(Path(str(distribution.locate_file(top))))
+    return folder / "bin" / "python"
+
+
+def _required_by(root: importlib.metadata.Distribution) -> list[importlib.metadata.Distribution]:
+    """Return what a distribution requires without its extras, directly or through others."""
+    found: dict[tuple[str, frozenset[str]], importlib.metadata.Distribution] = {}
+    waiting = [(root, frozenset({""}))]
+    while waiting:
+        distribution, extras = waiting.pop()
+        for text in distribution.requires or ():
+            needed = Requirement(text)
+            marker = needed.marker
+            if marker is not None and not any(marker.evaluate({"extra": e}) for e in extras):
+                continue
+            key = (needed.name.lower(), frozenset({"", *needed.extras}))
+            if key not in found:
+                found[key] = importlib.metadata.distribution(needed.name)
+                waiting.append((found[key], key[1]))
+    return list(found.values())
+
+
+def run_outside(
+    command: list[object], cwd: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command of such an environment without a trace of the checkout."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables
     words = [str(word) for word in command]
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
 

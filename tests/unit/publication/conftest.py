@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from espnet3.publication import code_scope
 from espnet3.utils import publish_utils
+from tests.unit.publication.hub_server import OWNER_TOKEN, HubServer
 
 BACKENDS = "tests.unit.publication.backends"
 
@@ -83,6 +84,26 @@ def _fresh_imports(monkeypatch):
     for name in set(sys.modules) - modules:
         if name.partition(".")[0] in {"src", "custom_code", "inference", "helper"}:
             del sys.modules[name]
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    """Pack and upload a recipe's model to a hub of this machine; return the commit."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+
+    def run(recipe: Recipe, hub: HubServer, name: str, **settings) -> str:
+        new = lambda: huggingface_hub.HfApi(endpoint=hub.url, token=OWNER_TOKEN)  # noqa: E731
+        monkeypatch.setattr(publish_utils, "HfApi", new)
+        recipe.upload_model = {"hf_repo": name, **settings}
+        recipe.pack()
+        publish_utils.upload_model(recipe.system())
+        return hub.repositories[name].heads["main"]
+
+    return run
 
 
 @pytest.fixture

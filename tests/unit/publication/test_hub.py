@@ -12,9 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from espnet3.publication.hub import account_name, is_hub_tag, is_pinned
-from espnet3.utils import publish_utils
 from tests.unit.publication.conftest import write
-from tests.unit.publication.hub_server import OWNER_TOKEN, running_hub
+from tests.unit.publication.hub_server import running_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
@@ -83,19 +82,9 @@ def load(tmp_path):
     return run
 
 
-def test_what_was_packed_and_uploaded_is_loaded_by_its_name(recipe, load, tmp_path, monkeypatch):
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    recipe.upload_model = {"hf_repo": "ada/digits", "tag": "v1"}
-    recipe.pack()
+def test_what_was_packed_and_uploaded_is_loaded_by_its_name(recipe, publish, load, tmp_path):
     with running_hub() as hub:
-        new = lambda: huggingface_hub.HfApi(endpoint=hub.url, token=OWNER_TOKEN)  # noqa: E731
-        monkeypatch.setattr(publish_utils, "HfApi", new)
-        publish_utils.upload_model(recipe.system())
-        commit = hub.repositories["ada/digits"].heads["main"]
+        commit = publish(recipe, hub, "ada/digits", tag="v1")
         first, pinned, gone, lost = load(
             hub, "ada/digits", f"hf://ada/digits@{commit}", "ada/digits@v9", "ada/none"
         )
