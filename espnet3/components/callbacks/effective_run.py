@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from espnet3.components.callbacks.run_facts import (
 )
 from espnet3.components.modeling.lightning_module import ESPnetLightningModule
 from espnet3.components.modeling.model_summary import build_model_summary
-from espnet3.components.optimizers.settings import read_optimization
+from espnet3.components.optimizers.settings import OptimizationSettings, read_optimization
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.types import PathLike
 
@@ -81,7 +82,7 @@ def describe_run(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
         "batches": batches,
     }
     if isinstance(module, ESPnetLightningModule) and trainer.optimizers:
-        settings = read_optimization(module.config)
+        settings = _with_schedule_in_use(read_optimization(module.config), trainer)
         facts["optimizer"] = _describe_optimizer(settings.optimizer, trainer.optimizers[0])
         if settings.scheduler is not None:
             facts["scheduler"] = _describe_section(settings.scheduler)
@@ -104,6 +105,20 @@ def _sample_rate(module: ESPnetLightningModule) -> int | None:
     """Return the sample rate where lengths are counted in samples."""
     section = (module.config.get("dataloader") or {}).get("train") or {}
     return module.sample_rate if section.get("length_unit") in (None, "samples") else None
+
+
+def _with_schedule_in_use(settings: OptimizationSettings, trainer: Trainer) -> OptimizationSettings:
+    """Return settings with the options of the schedule that trains; a checkpoint may restore them.
+
+    An option that the schedule keeps under another name, or in another form, stays as configured.
+    """
+    section = settings.scheduler
+    if section is None or not trainer.lr_scheduler_configs:
+        return settings
+    scheduler = trainer.lr_scheduler_configs[0].scheduler
+    in_use = {key: getattr(scheduler, key, value) for key, value in section.items()}
+    kept = {k: v for k, v in in_use.items() if isinstance(v, int | float | str | list)}
+    return dataclasses.replace(settings, scheduler={**section, **kept})
 
 
 def _describe_optimizer(section: Mapping[str, Any], optimizer: Optimizer) -> str:

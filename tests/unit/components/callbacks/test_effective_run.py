@@ -190,8 +190,14 @@ def test_training_leaves_the_report_and_is_not_changed_by_it(tmp_path, caplog):
 
 
 def test_a_run_that_goes_on_reports_the_options_that_its_checkpoint_restored(tmp_path):
-    def run(max_epochs: int, **options: float) -> dict[str, str]:
+    def run(max_epochs: int, gamma: float, **options: float) -> dict[str, str]:
         config = toy_config(tmp_path, optimizer={"_target_": "torch.optim.SGD", **options})
+        config["scheduler"] = {
+            "_target_": "torch.optim.lr_scheduler.StepLR",
+            "gamma": gamma,
+            "step_size": 1,
+        }
+        config["scheduler_interval"] = "epoch"
         config["trainer"]["max_epochs"] = max_epochs
         trainer = ESPnet3LightningTrainer(
             ESPnetLightningModule(ToyModel(), config), tmp_path, config["trainer"]
@@ -200,9 +206,12 @@ def test_a_run_that_goes_on_reports_the_options_that_its_checkpoint_restored(tmp
         trainer.fit(ckpt_path=str(last) if last.exists() else None)
         return json.loads((tmp_path / "effective_run.json").read_text())
 
-    first = run(1, lr=0.05, momentum=0.5)
+    first = run(1, gamma=0.5, lr=0.05, momentum=0.5)
     assert first["optimizer"] == "torch.optim.SGD(lr=0.05, momentum=0.5)"
-    assert run(2, lr=0.9, momentum=0.1)["optimizer"] == first["optimizer"]
+    assert first["scheduler"] == "torch.optim.lr_scheduler.StepLR(gamma=0.5, step_size=1)"
+    second = run(2, gamma=0.9, lr=0.9, momentum=0.1)
+    assert (second["optimizer"], second["scheduler"]) == (first["optimizer"], first["scheduler"])
+    assert second["learning_rate"]["points"][-1] == ["last", 2, 0.025]
 
 
 def test_any_lightning_module_gets_a_report(tmp_path):
