@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from espnet3 import __version__
 from espnet3.components.data.dataloader import refuse_multiple_iterator
-from espnet3.components.data.sharding import ShardingError
 from espnet3.components.data.stats_batch import collect_stats_batch
 from espnet3.components.data.stats_identity import (
     CONTENT,
     find_changes,
     identify,
     read_parts,
-    stats_config,
     with_preprocessor_mode,
 )
+from espnet3.components.data.stats_provider import (
+    CollectFeatsMissingError,
+    CollectStatsInferenceProvider,
+    CollectStatsRunner,
+)
 from espnet3.components.data.stats_writer import StatsWriter, check_replaceable
-from espnet3.errors import ConfigError, DataError, SettingError
-from espnet3.parallel.base_runner import BaseRunner
-from espnet3.parallel.env_provider import EnvironmentProvider
+from espnet3.errors import ConfigError, DataError
 from espnet3.parallel.parallel import set_parallel
-from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.config_utils import to_plain
 from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory
 from espnet3.utils.progress import progress_bar
 
 __all__ = [
+    "CollectFeatsMissingError",
     "CollectStatsInferenceProvider",
     "CollectStatsRunner",
     "collect_stats",
@@ -42,10 +43,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-
-class CollectFeatsMissingError(SettingError, AttributeError):
-    """The model cannot give features."""
 
 
 def collect_stats(
@@ -122,83 +119,6 @@ def collect_stats(
     logger.info("collect_stats %s: utterances=%d in %s", mode, writer.num_utterances, folder)
 
 
-class CollectStatsInferenceProvider(EnvironmentProvider):
-    """Builds data set, model and collate function of a split, once per process.
-
-    Args:
-        model_config: ``_target_`` mapping of the model.
-        dataset_config: ``_target_`` mapping of the data organizer.
-        dataloader_config: Section with ``collate_fn``.
-        mode: Split.
-        task: Task class that builds the model.
-        shard_idx: Shard of the data set to read; ``None`` reads all of it.
-        params: More entries of the environment, for ``forward``.
-    """
-
-    def __init__(
-        self,
-        model_config: Any,
-        dataset_config: Any,
-        dataloader_config: Any,
-        mode: str,
-        task: str | None = None,
-        shard_idx: int | None = None,
-        params: Mapping[str, Any] | None = None,
-    ) -> None:
-        content = stats_config(
-            model_config, dataset_config, dataloader_config, mode, task, shard_idx
-        )
-        super().__init__(DictConfig(content, flags={"allow_objects": True}))
-        self.params = dict(params or {})
-        self._dataset: Any = None
-
-    @property
-    def dataset(self) -> Any:
-        """Data set of the split, built on first use."""
-        if self._dataset is None:
-            self._dataset = _build_dataset(self.config)
-        return self._dataset
-
-    def build_env_local(self) -> dict[str, Any]:
-        """Return ``dataset``, ``model`` (on its device, eval), ``collate_fn`` and ``device``."""
-        return {**_build_env(self.config, self.dataset), **self.params}
-
-    def build_worker_setup_fn(self) -> Callable[[], dict[str, Any]]:
-        """Return a function that builds the same in a worker."""
-        config, params = self.config, dict(self.params)
-
-        def setup() -> dict[str, Any]:
-            return {**_build_env(config, _build_dataset(config)), **params}
-
-        return setup
-
-
-class CollectStatsRunner(BaseRunner):
-    """Computes sums and shapes of batches of indices."""
-
-    @staticmethod
-    def forward(
-        idx: int | Iterable[int],
-        dataset: Any,
-        model: Any,
-        collate_fn: Any = None,
-        device: Any = None,
-        write_collected_feats: bool = False,
-        collect_stats_kwargs: Mapping[str, Any] | None = None,
-        **_: Any,
-    ) -> Any:
-        """Return what :func:`collect_stats_batch` returns for one index or several."""
-        return collect_stats_batch(
-            [idx] if isinstance(idx, int) else list(idx),
-            model=model,
-            dataset=dataset,
-            collate_fn=collate_fn,
-            device=device,
-            write_collected_feats=write_collected_feats,
-            collect_stats_kwargs=collect_stats_kwargs,
-        )
-
-
 def _run(
     provider: CollectStatsInferenceProvider, writer: StatsWriter, batch_size: int, mode: str
 ) -> None:
@@ -228,54 +148,6 @@ def _write_lengths(dataset: Any, writer: StatsWriter, batch_size: int, mode: str
             lengths = {dataset.uid(i): str(dataset.get_length(i)) for i in chunk}
             writer.add_shapes({"speech": lengths})
             progress.update(len(chunk))
-
-
-def _build_env(config: DictConfig, dataset: Any) -> dict[str, Any]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = _build_model(config)
-    if not callable(getattr(model, "collect_feats", None)):
-        raise CollectFeatsMissingError(
-            f"{type(model).__name__} is missing required callable 'collect_feats'",
-            key="model",
-            hint="add collect_feats(**batch), which returns features and their lengths",
-        )
-    if isinstance(model, torch.nn.Module):
-        model = model.to(device).eval()
-    collate = config.collate_fn
-    collate_fn = None if collate is None else instantiate_config(collate, key="collate_fn")
-    return {"dataset": dataset, "model": model, "collate_fn": collate_fn, "device": device}
-
-
-def _build_model(cfg: DictConfig) -> Any:
-    if cfg.get("task"):
-        raise ConfigError(
-            "models of a task need the ESPnet2 bridge, which this version does not have",
-            key="task",
-            value=cfg.task,
-            hint="name the model itself by model._target_ and set task: null",
-        )
-    return instantiate_config(cfg.model_config, key="model")
-
-
-def _build_dataset(config: DictConfig) -> Any:
-    dataset = _instantiate_dataset(config.dataset_config, config.mode)
-    if config.shard_idx is None:
-        return dataset
-    if not callable(getattr(dataset, "shard", None)):
-        raise ShardingError(f"{type(dataset).__name__} has no shard()", key="dataset")
-    return dataset.shard(config.shard_idx)
-
-
-def _instantiate_dataset(dataset_config: Any, mode: str) -> Any:
-    organizer = instantiate_config(dataset_config, key="dataset")
-    dataset = getattr(organizer, mode, None)
-    if dataset is None:
-        raise ConfigError(
-            f"{type(organizer).__name__} does not provide split '{mode}'", key="dataset"
-        )
-    if hasattr(dataset, "use_espnet_collator"):
-        dataset.use_espnet_collator = True
-    return dataset
 
 
 def _chunk_indices(n: int, batch_size: int) -> list[list[int]]:

@@ -6,55 +6,37 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
-import numpy as np
 import torch
 
 from espnet3.components.data.dataset_module import CarriesLocalModules
+from espnet3.components.data.dataset_with_transform import DatasetWithTransform
 from espnet3.components.data.sample_index import Place, SampleIndex, was_read
-from espnet3.components.data.sample_rng import sample_rng, takes_rng
+from espnet3.components.data.sample_steps import (
+    Step,
+    callable_name,
+    describe_dataset,
+    do_nothing,
+    or_nothing,
+    uid_of,
+)
 from espnet3.components.data.sharding import ShardedDataset, ShardingError, shard_attributes
 from espnet3.errors import DataError, SettingError
 
-__all__ = ["CombinedDataset", "DatasetWithTransform", "ShardedDataset", "do_nothing"]
+__all__ = [
+    "CombinedDataset",
+    "DatasetWithTransform",
+    "SampleError",
+    "ShardedDataset",
+    "callable_name",
+    "describe_dataset",
+    "do_nothing",
+]
 
 _MISSES = (KeyError, TypeError, ValueError, IndexError)
 
 
 class SampleError(DataError, RuntimeError):
     """A sample cannot be read."""
-
-
-def do_nothing(*values: Any) -> Any:
-    """Return the argument; several arguments come back as a tuple."""
-    return values[0] if len(values) == 1 else values
-
-
-class _Step:
-    """A transform or preprocessor, called with what it can take."""
-
-    def __init__(self, function: Callable[..., Any] | None, name: str, wants_uid: bool) -> None:
-        if function is None:
-            function, wants_uid = do_nothing, False
-        self.function: Callable[..., Any] = function
-        if not callable(function):
-            raise SettingError("must be callable", key=name, value=function)
-        self.name = name
-        self.wants_uid = wants_uid
-        self.takes_rng = takes_rng(function)
-
-    def __call__(self, uid: str, sample: Any, rng_key: tuple[int, int] | None) -> Any:
-        arguments = (uid, sample) if self.wants_uid else (sample,)
-        if not self.takes_rng:
-            return self.function(*arguments)
-        return self.function(*arguments, rng=_make_rng(rng_key, uid))
-
-
-def _make_rng(rng_key: tuple[int, int] | None, uid: str) -> np.random.Generator:
-    if rng_key is not None:
-        return sample_rng(*rng_key, uid)
-    # Outside the native loader randomness follows torch's generator, which DataLoader seeds per
-    # worker and epoch.
-    return np.random.default_rng(int(torch.randint(2**62, ())))
 
 
 class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
@@ -90,12 +72,12 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
         validate: bool = True,
     ) -> None:
         self.datasets = list(datasets)
-        self.transforms = [(_or_nothing(t), _or_nothing(p)) for t, p in transforms]
+        self.transforms = [(or_nothing(t), or_nothing(p)) for t, p in transforms]
         self.use_espnet_preprocessor = use_espnet_preprocessor
         self.uid_key = uid_key
         self._use_espnet_collator = False
         self._steps = [
-            (_Step(t, "transform", False), _Step(p, "preprocessor", use_espnet_preprocessor))
+            (Step(t, "transform", False), Step(p, "preprocessor", use_espnet_preprocessor))
             for t, p in transforms
         ]
         if len(self._steps) != len(self.datasets):
@@ -143,7 +125,7 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
             place, raw = self._search(index)
         else:
             raw = self._read_raw(place)
-        uid = place.uid if self.uid_key is None else _uid_of(raw, self.uid_key, place)
+        uid = place.uid if self.uid_key is None else uid_of(raw, self.uid_key, place)
         sample = raw
         for step in self._steps[place.member]:
             try:
@@ -161,7 +143,7 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
         if self.uid_key is None:
             return place.uid
         listed = self._index.listed_uid(place)
-        return _uid_of(self._read_raw(place), self.uid_key, place) if listed is None else listed
+        return uid_of(self._read_raw(place), self.uid_key, place) if listed is None else listed
 
     def shard(self, idx: int) -> CombinedDataset:
         """Return shard ``idx`` of every data set, with the same transforms and flags.
@@ -280,80 +262,3 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
                     key="dataset",
                     hint="give one of the entries a `transform` that makes them equal",
                 )
-
-
-class DatasetWithTransform(CarriesLocalModules, torch.utils.data.Dataset[Any]):
-    """One data set with its transform and preprocessor; items are plain samples.
-
-    Args:
-        dataset: Data set with ``__len__`` and ``__getitem__``.
-        transform: Applied first; ``None`` is the identity.
-        preprocessor: Applied second; ``None`` is the identity.
-        use_espnet_preprocessor: Call ``preprocessor(uid, sample)``, where the id is the index as
-            a string.
-        uid_key: Key of the raw sample that holds its id instead.
-    """
-
-    def __init__(
-        self,
-        dataset: Any,
-        transform: Callable[..., Any] | None,
-        preprocessor: Callable[..., Any] | None,
-        use_espnet_preprocessor: bool = False,
-        *,
-        uid_key: str | None = None,
-    ) -> None:
-        self.dataset = dataset
-        self.transform = _or_nothing(transform)
-        self.preprocessor = _or_nothing(preprocessor)
-        self.use_espnet_preprocessor = use_espnet_preprocessor
-        self.uid_key = uid_key
-        self._steps = (
-            _Step(transform, "transform", False),
-            _Step(preprocessor, "preprocessor", use_espnet_preprocessor),
-        )
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: Any) -> Any:
-        sample = self.dataset[index]
-        place = Place(0, index, str(index))
-        uid = place.uid if self.uid_key is None else _uid_of(sample, self.uid_key, place)
-        for step in self._steps:
-            sample = step(uid, sample, (0, 0))
-        return sample
-
-    def __call__(self, index: Any) -> Any:
-        """Return ``self[index]``."""
-        return self[index]
-
-    def __repr__(self) -> str:
-        inner = describe_dataset(self.dataset, len(self), self.transform, self.preprocessor)
-        return f"DatasetWithTransform({inner})"
-
-
-def describe_dataset(dataset: Any, length: int, transform: Any, preprocessor: Any) -> str:
-    """Return one line about a data set, without touching a sample."""
-    return (
-        f"{type(dataset).__name__}(len={length}, transform={callable_name(transform)},"
-        f" preprocessor={callable_name(preprocessor)})"
-    )
-
-
-def _or_nothing(function: Callable[..., Any] | None) -> Callable[..., Any]:
-    return do_nothing if function is None else function
-
-
-def callable_name(function: Any) -> str:
-    """Return the name of a function, or of the class of another callable."""
-    return str(getattr(function, "__qualname__", type(function).__name__))
-
-
-def _uid_of(raw: Any, uid_key: str, place: Place) -> str:
-    if uid_key not in raw:
-        raise DataError(
-            f"uid_key = {uid_key!r}: sample {place.local!r} of dataset {place.member} has no such"
-            f" key (it has: {', '.join(map(str, raw))})"
-        )
-    return str(raw[uid_key])

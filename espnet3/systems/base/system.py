@@ -5,14 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, NoReturn
 
 import espnet3
-from espnet3.errors import ConfigError, MissingConfigError, StageError
+from espnet3.errors import MissingConfigError, StageError
 from espnet3.systems.base import stage_plans
+from espnet3.systems.base.experiment_dir import find_exp_dir
+
+# The stages look these up as names of this module, so a plugin may replace them here.
+from espnet3.systems.base.stage_targets import (
+    collect_stats,
+    infer,
+    load_dataset_module,
+    measure,
+    train,
+)
 from espnet3.utils import publish_utils
-from espnet3.utils.dry_run import is_dry_run
 from espnet3.utils.log_reference import lookup, resolve_log_dir
 from espnet3.utils.stage_plan import StagePlan, planned_by
 from espnet3.utils.stage_table import STAGES, flag_of, misspelt_slot, stage_entry
@@ -20,45 +28,6 @@ from espnet3.utils.stage_table import STAGES, flag_of, misspelt_slot, stage_entr
 logger = logging.getLogger(__name__)
 
 _NO_DEMO = f"is not part of espnet3 {espnet3.__version__}"
-
-
-# Targets of the stages, imported on their first call so that `--help` does not pay for them. The
-# stages look them up as names of this module, so a plugin may replace them here.
-
-
-def load_dataset_module(**reference: Any) -> ModuleType:
-    """Call :func:`espnet3.components.data.dataset_module.load_dataset_module`."""
-    from espnet3.components.data import dataset_module
-
-    return dataset_module.load_dataset_module(**reference)
-
-
-def collect_stats(config: Any) -> Any:
-    """Call :func:`espnet3.systems.base.training.collect_stats`."""
-    from espnet3.systems.base import training
-
-    return training.collect_stats(config)
-
-
-def train(config: Any) -> Any:
-    """Call :func:`espnet3.systems.base.training.train`."""
-    from espnet3.systems.base import training
-
-    return training.train(config)
-
-
-def infer(config: Any) -> Any:
-    """Call :func:`espnet3.systems.base.inference.infer`."""
-    from espnet3.systems.base import inference
-
-    return inference.infer(config)
-
-
-def measure(config: Any) -> Any:
-    """Call :func:`espnet3.systems.base.metric.measure`."""
-    from espnet3.systems.base import metric
-
-    return metric.measure(config)
 
 
 class BaseSystem:
@@ -126,7 +95,7 @@ class BaseSystem:
                 raise TypeError(f"{type(self).__name__}() got {name!r} under its other name too")
             setattr(self, name, config)
         self.config_paths: dict[str, Path] = {}
-        self.exp_dir = self._find_exp_dir()
+        self.exp_dir = find_exp_dir(self)
         self._stage_log_mapping = {**self.STAGE_LOG_MAPPING, **(stage_log_mapping or {})}
         slots = [name for name, value in vars(self).items() if name.endswith("_config") and value]
         logger.info(
@@ -135,28 +104,6 @@ class BaseSystem:
             ",".join(name.removesuffix("_config") for name in slots) or None,
             self.exp_dir,
         )
-
-    def _find_exp_dir(self) -> Path | None:
-        if self.training_config is None:
-            return None
-        value = lookup(self, "training_config.exp_dir")
-        if value is None or not str(value).strip():
-            is_path = isinstance(self.training_config, str | Path)
-            hint = (
-                "load the file: load_and_merge_config(path, 'training.yaml')" if is_path else None
-            )
-            raise MissingConfigError("must be set", key="training_config.exp_dir", hint=hint)
-        exp_dir = Path(value)
-        if "None" in exp_dir.parts:
-            raise ConfigError(
-                "has a component 'None', so the experiment has no name",
-                key="training_config.exp_dir",
-                value=str(value),
-                hint="set exp_tag; in YAML, null is written null, and None is a text",
-            )
-        if not is_dry_run():
-            exp_dir.mkdir(parents=True, exist_ok=True)
-        return exp_dir
 
     @property
     def train_config(self) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,18 +14,19 @@ from espnet3.components.optimizers.settings import read_optimization
 from espnet3.errors import ConfigError, MissingConfigError, WeightsError
 from espnet3.systems.base.config_changes import describe_changes, describe_restored
 from espnet3.systems.base.initial_weights import check_initial_weights, load_initial_weights
+from espnet3.systems.base.kept_config import keep_config, write_config
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
-from espnet3.utils.config_sources import override_comments
-from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.systems.base.training_objects import (
+    build_model,
+    build_module,
+    build_trainer,
+    prepare,
+)
+from espnet3.utils.config_utils import to_plain
 from espnet3.utils.device_utils import process_rank
-from espnet3.utils.import_utils import import_object
 from espnet3.utils.lock_utils import file_lock
-from espnet3.utils.path_utils import write_text
 from espnet3.utils.settings import parse_settings
-
-if TYPE_CHECKING:
-    from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def _train(config: Any, settings: TrainingSettings) -> None:
         read_optimization(config)  # finds mistakes before the model is built
     fit = dict(settings.fit or {})
     check_model(settings)
-    _prepare(settings)
+    prepare(settings)
     point = _resolve_checkpoint(fit, settings)
     source = None if "ckpt_path" in fit else settings.init_from
     check_initial_weights(source)
@@ -75,12 +75,12 @@ def _train(config: Any, settings: TrainingSettings) -> None:
         _warn_about_changes(config, point.path)
         # The file describes the weights beside it: another configuration must not take its place.
         if not (settings.exp_dir / "training.yaml").exists():
-            _write_config(config, settings.exp_dir)
+            write_config(config, settings.exp_dir)
         return
     start = None if fit.get("ckpt_path") is None else Path(fit["ckpt_path"])
-    model = _build_model(settings, settings.model)
-    trainer = _build_trainer(_build_module(model, config, settings), config, settings)
-    _keep_config(trainer, config, settings.exp_dir)
+    model = build_model(settings, settings.model)
+    trainer = build_trainer(build_module(model, config, settings), config, settings)
+    keep_config(trainer, config, settings.exp_dir)
     if source is not settings.init_from:
         logger.info("init_from is not read: the run goes on from a checkpoint")
     load_initial_weights(model, source)
@@ -154,11 +154,11 @@ def collect_stats(config: Any) -> None:
     """
     settings = _read_settings(config)
     check_model(settings)
-    _prepare(settings)
+    prepare(settings)
     plain = without_normalizer(config)
     stripped = OmegaConf.create(plain) if isinstance(config, DictConfig) else plain
-    module = _build_module(_build_model(settings, plain["model"]), stripped, settings)
-    _build_trainer(module, stripped, settings).collect_stats()
+    module = build_module(build_model(settings, plain["model"]), stripped, settings)
+    build_trainer(module, stripped, settings).collect_stats()
 
 
 def without_normalizer(config: Any) -> dict[str, Any]:
@@ -201,47 +201,6 @@ def _read_settings(config: Any) -> TrainingSettings:
     return parse_settings(config, TrainingSettings, key="")
 
 
-def _prepare(settings: TrainingSettings) -> None:
-    """Make folders, register the parallel section, seed, and set the precision."""
-    import lightning
-    import torch
-
-    from espnet3.components.trainers.quiet import quiet_lightning
-    from espnet3.parallel.parallel import set_parallel
-
-    settings.exp_dir.mkdir(parents=True, exist_ok=True)
-    if settings.stats_dir is not None:
-        settings.stats_dir.mkdir(parents=True, exist_ok=True)
-    if settings.parallel is not None:
-        set_parallel(OmegaConf.create(settings.parallel))
-    if settings.seed is not None:
-        with quiet_lightning():
-            lightning.seed_everything(int(settings.seed), workers=True)
-    torch.set_float32_matmul_precision(settings.trainer.matmul_precision)
-
-
-def _write_config(config: Any, exp_dir: Path) -> None:
-    if process_rank() == 0:
-        write_text(exp_dir / "training.yaml", _config_text(config))
-
-
-def _keep_config(trainer: Any, config: Any, exp_dir: Path) -> None:
-    """Have the configuration written when training begins; at once by a trainer not of ours."""
-    from espnet3.components.callbacks.config_writer import ConfigWriter
-    from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
-
-    if not isinstance(trainer, ESPnet3LightningTrainer):
-        _write_config(config, exp_dir)
-        return
-    writer = ConfigWriter(exp_dir / "training.yaml", _config_text(config))
-    trainer.add_callback(writer)
-
-
-def _config_text(config: Any) -> str:
-    plain = OmegaConf.create(to_plain(config))
-    return override_comments(config) + OmegaConf.to_yaml(plain, resolve=True)
-
-
 def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> ResumePoint | None:
     """Turn ``ckpt_path: auto`` into a path, in place; return the point that was found."""
     fit.pop("ckpt_path", None)
@@ -260,32 +219,3 @@ def _resolve_checkpoint(fit: dict[str, Any], settings: TrainingSettings) -> Resu
     if start.way_on(settings.trainer) is None:
         logger.info("Going on after %d steps, from %s", start.steps, start.path)
     return start
-
-
-def _build_model(settings: TrainingSettings, section: Mapping[str, Any] | None) -> nn.Module:
-    model: nn.Module = instantiate_config(section or {}, key="model")
-    return model
-
-
-def _build_module(model: nn.Module, config: Any, settings: TrainingSettings) -> Any:
-    if settings.lightning_module:
-        return instantiate_config(
-            settings.lightning_module, key="lightning_module", model=model, config=config
-        )
-    from espnet3.components.modeling.lightning_module import ESPnetLightningModule
-
-    return ESPnetLightningModule(model, config)
-
-
-def _build_trainer(module: Any, config: Any, settings: TrainingSettings) -> Any:
-    from espnet3.components.trainers.trainer import ESPnet3LightningTrainer
-
-    trainer_class = ESPnet3LightningTrainer
-    if settings.trainer_class:
-        trainer_class = import_object(settings.trainer_class, key="trainer_class")
-    return trainer_class(
-        model=module,
-        exp_dir=settings.exp_dir,
-        config=config.get("trainer") or {},
-        best_model_criterion=settings.best_model_criterion,
-    )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet3.components.data import collect_stats as module
+from espnet3.components.data import stats_provider as module
 from espnet3.components.data.collate import CommonCollateFn
 from espnet3.components.data.collect_stats import (
     CollectStatsInferenceProvider,
