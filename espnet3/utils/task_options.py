@@ -1,4 +1,4 @@
-"""Check the section ``model`` of a configuration with a ``task``: options of ESPnet2's task."""
+"""Check what ESPnet2 reads of a training configuration: options of its tasks and preprocessor."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from espnet3.utils.value_checks import is_open
 
 
 def check_task_options(plain: Mapping[Any, Any]) -> Iterator[ConfigError]:
-    """Report options that the task, or the class that an option chooses, does not take.
+    """Report options that the task, or a class that an option chooses, does not take.
 
     Args:
         plain: Raw or resolved content of the training configuration.
     """
+    dataset = plain.get("dataset")
+    if isinstance(dataset, Mapping) and isinstance(dataset.get("preprocessor"), Mapping):
+        effects = dataset["preprocessor"].get("data_aug_effects") or []
+        yield from _check_effects(effects, "dataset.preprocessor.data_aug_effects")
     path, model = plain.get("task"), plain.get("model")
     task = find_task(path) if isinstance(path, str) else None
     if task is None or not isinstance(model, Mapping):
@@ -38,6 +42,21 @@ def check_task_options(plain: Mapping[Any, Any]) -> Iterator[ConfigError]:
                 yield from _check_section(value, chosen, f"model.{name}")
         elif name in task["parts"]:
             yield from _check_choice(value, task["parts"][name]["classes"], f"model.{name}")
+
+
+def _check_effects(effects: Any, path: str) -> Iterator[ConfigError]:
+    """Check lists ``[weight, name, arguments]`` and ``[weight, effects to choose from]``."""
+    known = load_table()["effects"]
+    for index, effect in enumerate(effects if isinstance(effects, list) else []):
+        key = f"{path}.{index}"
+        if isinstance(effect, list) and len(effect) == 2:
+            yield from _check_effects(effect[1], f"{key}.1")
+        elif isinstance(effect, list) and len(effect) == 3 and effect[1] in known:
+            yield from _check_section(effect[2], known[effect[1]], f"{key}.2")
+        else:
+            error = "is not a list of a weight, the name of an effect, and its arguments"
+            hint = "effects: " + ", ".join(known)
+            yield ConfigError(error, key=indexed_key(key), value=effect, hint=hint)
 
 
 def _check_choice(value: Any, classes: Mapping[str, str], key: str) -> Iterator[ConfigError]:

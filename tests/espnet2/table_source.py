@@ -16,6 +16,7 @@ from espnet2.asr_transducer.encoder.encoder import Encoder
 from espnet2.asr_transducer.espnet_transducer_model import ESPnetASRTransducerModel
 from espnet2.asr_transducer.joint_network import JointNetwork
 from espnet2.bin import asr_inference, asr_transducer_inference
+from espnet2.layers.augmentation import effects_dict
 from espnet2.tasks.asr import ASRTask
 from espnet2.tasks.asr_transducer import ASRTransducerTask
 
@@ -50,6 +51,7 @@ def build_table() -> dict[str, Any]:
             "parts": dict(sorted(parts.items())),
             "sections": sections,
         }
+    signatures |= {path_of(f): read_signature(f) for f in effects_dict.values()}
     signatures |= {f"{building.__name__}.{k}": v for k, v in sorted(read_blocks().items())}
     return {
         "version": espnet2.__version__,
@@ -62,6 +64,7 @@ def build_table() -> dict[str, Any]:
                 "body_conf": {name: f"{building.__name__}.build_{name}_block" for name in BLOCKS},
             },
         },
+        "effects": {name: path_of(f) for name, f in sorted(effects_dict.items())},
         "signatures": dict(sorted(signatures.items())),
     }
 

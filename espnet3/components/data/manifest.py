@@ -1,4 +1,4 @@
-"""Manifests: TSV files with one utterance per line, and the data set that reads them."""
+"""Manifests: TSV files with one utterance per line, and data sets of utterances."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from espnet3.components.data import audio
 from espnet3.errors import DataError
-from espnet3.utils.fingerprint import fingerprint_file
+from espnet3.utils.fingerprint import fingerprint, fingerprint_file
 from espnet3.utils.path_utils import atomic_open
 from espnet3.utils.types import Hz, PathLike, UttId
 
@@ -85,32 +85,21 @@ def write_manifest(
             stream.write(f"{row.utt_id}\t{wav_path}\t{row.text}\n")
 
 
-class ManifestDataset:
-    """Utterances of a manifest: ``{"utt_id": str, "speech": float32 (S,), "text": str}``.
+class UtteranceDataset:
+    """Recordings with transcripts: ``{"utt_id": str, "speech": float32 (S,), "text": str}``.
 
     Args:
-        manifest_path: TSV file, see :func:`read_manifest`.
+        rows: Utterances.
         fs: Sample rate in Hz that all audio must have; ``None`` accepts any.
         resample: Resample audio of another rate to ``fs`` instead of refusing it.
-        recipe_dir: One more place where relative paths are looked up.
-
-    Raises:
-        FileNotFoundError: If the manifest does not exist.
-        ManifestError: If the manifest is empty or malformed.
     """
 
     def __init__(
-        self,
-        manifest_path: PathLike,
-        fs: Hz | None = None,
-        *,
-        resample: bool = False,
-        recipe_dir: PathLike | None = None,
+        self, rows: list[ManifestRow], fs: Hz | None = None, *, resample: bool = False
     ) -> None:
-        self.manifest_path = Path(manifest_path)
+        self.rows = rows
         self.fs = fs
         self.resample = resample
-        self.rows = read_manifest(self.manifest_path, recipe_dir)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -158,15 +147,48 @@ class ManifestDataset:
         return round(header.num_samples * self.fs / header.sample_rate)
 
     def content_id(self) -> list[Any]:
-        """Return the digest of the manifest and the sizes of some of its audio files."""
-        step = -(-len(self.rows) // _SIZES_CHECKED)
+        """Return the digest of ids and transcripts, and the sizes of some of the audio files."""
+        step = max(1, -(-len(self.rows) // _SIZES_CHECKED))
         paths = [row.wav_path for row in self.rows[::step]]
         sizes = [path.stat().st_size if path.exists() else None for path in paths]
-        return [fingerprint_file(self.manifest_path), self.fs, self.resample, sizes]
+        return [self._list_id(), self.fs, self.resample, sizes]
+
+    def _list_id(self) -> str:
+        return fingerprint([[row.utt_id, row.text] for row in self.rows])
 
     @functools.cached_property
     def _keys(self) -> list[UttId]:
         return [row.utt_id for row in self.rows]
+
+
+class ManifestDataset(UtteranceDataset):
+    """Utterances of a manifest.
+
+    Args:
+        manifest_path: TSV file, see :func:`read_manifest`.
+        fs: As for :class:`UtteranceDataset`.
+        resample: Likewise.
+        recipe_dir: One more place where relative paths are looked up.
+
+    Raises:
+        FileNotFoundError: If the manifest does not exist.
+        ManifestError: If the manifest is empty or malformed.
+    """
+
+    def __init__(
+        self,
+        manifest_path: PathLike,
+        fs: Hz | None = None,
+        *,
+        resample: bool = False,
+        recipe_dir: PathLike | None = None,
+    ) -> None:
+        self.manifest_path = Path(manifest_path)
+        super().__init__(read_manifest(self.manifest_path, recipe_dir), fs, resample=resample)
+
+    def _list_id(self) -> str:
+        # A file's digest is kept from one run to the next.
+        return fingerprint_file(self.manifest_path)
 
 
 class SplitDataset(ManifestDataset):

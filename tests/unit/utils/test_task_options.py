@@ -88,3 +88,18 @@ def test_recognisers_have_a_signature_and_need_not_be_installed() -> None:
     assert not signature.takes_any
     assert check_import_path(path, key="model._target_") is None
     assert find_arguments("espnet3.systems.asr.models.ASRModel") is None
+
+
+@pytest.mark.parametrize(
+    ("effects", "says"),
+    [
+        ([[0.5, "speed_perturb", {"factor": 0.9}], [0.5, [[1.0, "clipping", {}]]]], []),
+        ([[0.5, [[1.0, "speed_perturb", {"factr": 0.9}]]]], ["[0][1][0][2].factr", '"factor"']),
+        ([[0.5, "speed", {}]], ["data_aug_effects[0] = ", "speed_perturb"]),
+    ],
+)
+def test_effects_of_the_preprocessor_are_checked(effects: list[Any], says: list[str]) -> None:
+    dataset = {"preprocessor": {"data_aug_effects": effects}}
+    found = [str(error) for error in check_task_options({"dataset": dataset})]
+    assert len(found) == bool(says)
+    assert [part for part in says if part not in "".join(found)] == []

@@ -1,0 +1,10 @@
+"""Run stages of the recipe: ``python run.py --stages … --training_config conf/training.yaml``."""
+
+from __future__ import annotations
+
+from egs3.TEMPLATE.asr.run import DEFAULT_STAGES, build_parser, main, parse_cli_and_stage_args
+from espnet3.systems.asr.system import ASRSystem
+
+if __name__ == "__main__":
+    args, _ = parse_cli_and_stage_args(build_parser(stages=DEFAULT_STAGES), stages=DEFAULT_STAGES)
+    main(args=args, system_cls=ASRSystem)

@@ -1,0 +1,3 @@
+"""Code of this recipe that its configuration names."""
+
+from __future__ import annotations
