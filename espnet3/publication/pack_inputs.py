@@ -13,9 +13,7 @@ from typing import Any, Protocol, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from espnet3.errors import BundleError, ConfigError, MissingConfigError
-from espnet3.publication.bundle import is_own_bundle
-from espnet3.publication.bundle_archive import archive_path, is_archive
+from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.publication.path_rewrite import absolute
 from espnet3.publication.settings import PackSettings, UploadSettings
 from espnet3.utils.config_utils import (
@@ -23,7 +21,6 @@ from espnet3.utils.config_utils import (
     load_config_with_defaults,
     to_plain,
 )
-from espnet3.utils.path_utils import is_inside
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.types import PathLike
 
@@ -158,52 +155,6 @@ def locate(path: PathLike, recipe_root: Path | None) -> Path:
     """Resolve a relative path against the recipe root if it exists there, else from here."""
     in_recipe = absolute(path, recipe_root)
     return in_recipe if in_recipe.exists() else absolute(path)
-
-
-def check_out_dir(inputs: PackInputs, sources: Sequence[Path]) -> None:
-    """Refuse to replace a folder that is not recognisably an older bundle.
-
-    Args:
-        inputs: What is packed, and where to.
-        sources: Files and folders that will be read.
-
-    Raises:
-        BundleError: If the folder, or one above it, holds something that is not ours to delete.
-    """
-    out_dir = inputs.out_dir
-    kept = {
-        "the experiment": inputs.exp_dir,
-        "the recipe": inputs.recipe_root,
-        "the data": inputs.read_path("training", "data_dir"),
-        "the working directory": Path.cwd(),
-        "your home folder": Path.home(),
-    }
-    for label, path in [*kept.items(), *(("a file to be packed", source) for source in sources)]:
-        if path is not None and is_inside(path, out_dir):
-            raise _refusal(out_dir, f"it holds {label} ({path})")
-    archive = archive_path(out_dir)
-    if inputs.settings.archive and archive.exists() and not is_archive(archive):
-        raise _refusal(archive, "it is not the archive of a bundle")
-    if (out_dir / ".git").exists():
-        raise _refusal(out_dir, "it is the root of a git work tree")
-    if out_dir.exists() and not out_dir.is_dir():
-        raise _refusal(out_dir, "it is a file")
-    if not out_dir.is_dir() or not any(out_dir.iterdir()):
-        return
-    if not is_own_bundle(out_dir):
-        raise _refusal(out_dir, "it is not empty and has no meta.yaml of an older bundle")
-    if not inputs.settings.allow_overwrite:
-        raise BundleError(
-            f"{out_dir} holds a bundle already\n"
-            "  set publication_config.pack_model.allow_overwrite: true, or another out_dir"
-        )
-
-
-def _refusal(out_dir: Path, reason: str) -> BundleError:
-    return BundleError(
-        f"will not replace {out_dir}: {reason}\n"
-        "  choose another folder with publication_config.pack_model.out_dir"
-    )
 
 
 def choose_out_dir(settings: PackSettings, training: DictConfig | None, root: Path | None) -> Path:

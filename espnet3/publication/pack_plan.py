@@ -12,7 +12,8 @@ from espnet3.errors import BundleError
 from espnet3.publication.bundle import CONFIG_ENTRIES
 from espnet3.publication.espnet2_plan import add_declared, check_section, register_plain_yaml
 from espnet3.publication.file_selection import PathPatterns, Selection
-from espnet3.publication.pack_inputs import PackInputs, check_out_dir
+from espnet3.publication.out_dir import check_out_dir
+from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.packed_weights import WeightSource, check_format, choose_weights
 from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
 from espnet3.publication.plan_draft import PlanDraft, suffix_of

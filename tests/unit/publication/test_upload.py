@@ -482,3 +482,10 @@ def test_a_card_that_the_hub_could_not_read_stays_here(folder, block, message):
     bundle.write_manifest(folder)
     with pytest.raises(ConfigError, match=message):
         upload(folder)
+
+
+def test_the_commit_says_what_was_asked_and_no_program_is_needed(hub, folder, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    upload(folder, commit_message="New digits", commit_description="trained on more")
+    (commit,) = hub.repositories[NAME].commits
+    assert (commit["summary"], commit["description"]) == ("New digits", "trained on more")
