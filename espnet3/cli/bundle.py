@@ -38,7 +38,11 @@ def add_parser(verbs: Any) -> None:
         allow_abbrev=False,
     )
     for way in (verify, scan):
-        way.add_argument("folder", type=Path, metavar="DIR", help="folder of the bundle")
+        way.add_argument(
+            "bundle",
+            metavar="BUNDLE",
+            help="folder or archive of a bundle, or owner/name on the Hub",
+        )
     verify.set_defaults(run=run_verify)
     scan.set_defaults(run=run)
 
@@ -46,13 +50,14 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what a scan finds, one line each."""
     from espnet3.publication.bundle_scan import scan_bundle
+    from espnet3.publication.downloads import fetch_folder
 
-    findings = scan_bundle(args.folder)
+    findings = scan_bundle(fetch_folder(args.bundle))
     problems = sum(finding.is_problem for finding in findings)
     lines = [str(finding) for finding in findings]
     needs_trust = len(findings) > problems
     lines.append(
-        f"{args.folder}: {problems or 'no'} problem{'' if problems == 1 else 's'}, "
+        f"{args.bundle}: {problems or 'no'} problem{'' if problems == 1 else 's'}, "
         f"{'loads only with' if needs_trust else 'needs no'} trust_user_code"
     )
     sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -64,13 +69,12 @@ def run_verify(args: argparse.Namespace) -> int:
     from espnet3.publication import InferenceSession, bundle
     from espnet3.publication.golden import verify_samples
 
-    session = InferenceSession.from_pretrained(
-        str(args.folder), trust_user_code=args.trust_user_code
-    )
-    files = len(bundle.read_manifest(args.folder))
-    count = verify_samples(session, args.folder)
+    session = InferenceSession.from_pretrained(args.bundle, trust_user_code=args.trust_user_code)
+    root = session.bundle_root or Path(args.bundle)
+    files = len(bundle.read_manifest(root))
+    count = verify_samples(session, root)
     sys.stdout.write(
-        f"{args.folder}: {files} files are as they were packed, "
+        f"{args.bundle}: {files} files are as they were packed, "
         f"{count} golden samples give what was recorded\n"
     )
     return 0

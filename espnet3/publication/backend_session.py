@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import ListConfig
 
@@ -13,6 +13,7 @@ from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.publication.backend_call import BackendCall
 from espnet3.publication.code_scope import CodeScope
+from espnet3.publication.security import BundlePolicy
 from espnet3.publication.session_backend import InputKey
 from espnet3.utils.import_utils import TargetPolicy
 
@@ -150,6 +151,20 @@ class BackendSession:
             retry = self.fallback_to_single_on_batch_error
         data = [self._as_mapping(sample) for sample in samples]
         return self._call.many(data, chosen, batch=batch, retry=retry)
+
+    def security_report(self) -> dict[str, Any]:
+        """Say what the rules for bundles that nobody vouches for let through.
+
+        Returns:
+            ``bundle``: its folder; ``rules``: whether they are in force, which they are not for
+            trusted bundles and what the caller made; ``allowed``: dotted path → reason.
+        """
+        has_rules = isinstance(self._policy, BundlePolicy)
+        return {
+            "bundle": self.bundle_root,
+            "rules": has_rules,
+            "allowed": dict(cast(BundlePolicy, self._policy).allowed) if has_rules else {},
+        }
 
     @property
     def _call(self) -> BackendCall:

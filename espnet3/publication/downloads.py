@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import BundleError, HubError, MissingDependencyError, did_you_mean
-from espnet3.publication.bundle import INFERENCE_CONFIG, META_FILE, read_meta, sha256_of
+from espnet3.publication.bundle import (
+    INFERENCE_CONFIG,
+    META_FILE,
+    find_bundle_root,
+    read_meta,
+    sha256_of,
+)
 from espnet3.publication.hub import BundleDownloader, folder_artifacts, is_hub_tag
 from espnet3.utils.archive_utils import safe_extract
 from espnet3.utils.import_utils import import_object
@@ -58,6 +64,21 @@ def fetch_artifacts(
         "Hub id owner/name; names of the model zoo need the package 'espnet_model_zoo'\n"
         '  install it with: pip install "espnet3[espnet2]"'
     )
+
+
+def fetch_folder(model_tag: str) -> Path:
+    """Return the folder of a bundle, fetched or unpacked first if it is not a local one.
+
+    Raises:
+        BundleError: If there is none behind the tag.
+    """
+    local = Path(model_tag).expanduser()
+    if local.is_dir():
+        return local
+    root = find_bundle_root(Path(str(path)) for path in fetch_artifacts(model_tag).values())
+    if root is None:
+        raise BundleError(f"{model_tag} holds no files")
+    return root
 
 
 class MissingBundleError(BundleError, FileNotFoundError):

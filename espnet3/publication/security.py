@@ -78,6 +78,8 @@ class BundlePolicy:
         self._code_names = {PurePosixPath(root).name for root in user_code_roots}
         # What is imported from now on may be the bundle's doing: it does not count as the host's.
         self._host_modules = frozenset(sys.modules)
+        self.allowed: dict[str, str] = {}
+        """What was let through so far, and why."""
 
     def check_path(self, path: str, *, key: str | None) -> None:
         """Raise unless importing the module part of ``path`` is harmless."""
@@ -97,16 +99,26 @@ class BundlePolicy:
         name = qualified_name(obj)
         if not _is_genuine(obj, name):
             raise self._refusal(path, key, f"is not the object that it calls itself ({name})")
-        if name in TRUSTED_TARGETS or name in _user_allowed() or _is_torch_layer(obj):
-            return
+        reason = self._why_allowed(obj, name, key)
+        if reason is None:
+            raise self._refusal(path, key, "is not on the list of what a bundle may name")
+        self.allowed[path] = reason
+
+    def _why_allowed(self, obj: Any, name: str, key: str | None) -> str | None:
+        if name in TRUSTED_TARGETS:
+            return "espnet3 lets bundles name it"
+        if _is_torch_layer(obj):
+            return "a layer of torch.nn"
+        if name in _user_allowed():
+            return "allowed by name"
         if inspect.isclass(obj) and any(_matches(name, entry) for entry in _user_allowed()):
-            return
+            return "allowed by pattern"
         is_output_fn = key is not None and key.rpartition(".")[2] == "output_fn"
         is_plain_class = inspect.isclass(obj) and not issubclass(obj, type)
         may_be_own = is_plain_class or (is_output_fn and inspect.isfunction(obj))
         if may_be_own and self._is_first_party(sys.modules.get(obj.__module__)):
-            return
-        raise self._refusal(path, key, "is not on the list of what a bundle may name")
+            return "the program's own"
+        return None
 
     def _has_allowed_module(self, path: str) -> bool:
         # Importing modules only defines names, but for those that are programs (`__main__`).

@@ -88,3 +88,16 @@ def test_a_folder_that_is_no_bundle(tmp_path, capsys):
     for way in ("scan", "verify"):
         assert main(["bundle", way, str(tmp_path)]) == 1
         assert "is not a bundle" in capsys.readouterr().err
+
+
+def test_archives_are_scanned_and_verified_like_folders(packed, capsys, tmp_path, monkeypatch):
+    import shutil
+
+    monkeypatch.setenv("ESPNET3_CACHE", str(tmp_path / "cache"))
+    archive = shutil.make_archive(str(tmp_path / "model"), "zip", packed)
+    assert main(["bundle", "scan", archive]) == 0
+    assert f"{archive}: no problems" in capsys.readouterr().out
+    assert main(["bundle", "verify", "--trust_user_code", archive]) == 0
+    assert f"{archive}: 5 files are" in capsys.readouterr().out
+    assert main(["bundle", "scan", str(tmp_path / "modle.zip")]) == 1
+    assert "no folder or archive" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 import yaml
 
@@ -169,6 +170,11 @@ def zip_bomb(trace: Path) -> bytes:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", bytes(80 * 2**20))
     return stream.getvalue()
+
+
+def odd_names() -> bytes:
+    content = {"w": torch.ones(1)}
+    return safetensors.torch.save(content, metadata={"espnet3_aliases": '[{"a": "w"}]'})
 
 
 def tar(*members: tarfile.TarInfo) -> Callable[[Path, Path], str]:
@@ -540,6 +546,8 @@ KINDS = [
     Hostile(kind="`.safetensors` with a header of exabytes", does="exhausts memory",
             build=checkpoint("m.safetensors", b"\xff" * 7 + b"\x00{}"), error=WEIGHTS,
             says="m.safetensors"),
+    Hostile(kind="`.safetensors` whose second names are no names", does="breaks the reader",
+            build=checkpoint("m.safetensors", odd_names()), error=WEIGHTS, says="m.safetensors"),
     Hostile(kind="golden sample outside", does="reads a file above the bundle",
             build=golden({"file": "../secret.npy"}), error=BUNDLE, says="golden"),
     Hostile(kind="golden sample with objects", does="runs code when it is read",

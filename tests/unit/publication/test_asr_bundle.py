@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -85,6 +87,39 @@ def test_a_native_bundle_loads_anywhere_without_trust(digits, tmp_path, monkeypa
     )
     loaded = session.model.model.state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in trained.items())
+
+
+def test_threads_share_one_recogniser(digits):
+    session = InferenceSession.from_pretrained(str(digits.pack()))
+    session.output_fn = None
+    noise = np.random.default_rng(0)
+    samples = [noise.standard_normal(4000 + 900 * n).astype(np.float32) for n in range(12)]
+    expected = [session(sample) for sample in samples]
+    batch = session.forward_batch(samples, use_model_batch=True)
+
+    def work(number):
+        if number % 4 == 3:
+            return session.forward_batch(samples, use_model_batch=True) == batch
+        return session(samples[number % 12]) == expected[number % 12]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(48)))
+    assert len({result[0][3] for result in expected}) == len(samples)
+
+
+def test_the_report_says_what_was_let_through(digits):
+    session = InferenceSession.from_pretrained(str(digits.pack()))
+    report = session.security_report()
+    assert report["bundle"] == digits.out_dir.resolve()
+    assert report["rules"]
+    assert set(report["allowed"]) == {
+        "espnet3.systems.asr.recognizer.SpeechRecognizer",
+        "espnet3.systems.asr.models.ASRModel",
+        "espnet3.systems.asr.outputs.build_output",
+    }
+    assert set(report["allowed"].values()) == {"espnet3 lets bundles name it"}
+    trusted = InferenceSession.from_pretrained(str(digits.out_dir), trust_user_code=True)
+    assert not trusted.security_report()["rules"]
 
 
 def test_the_packed_configs_of_a_native_model(digits):
