@@ -143,10 +143,15 @@ def _build_local(n_workers: int, options: Mapping[str, Any]) -> Any:
 def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
     """Start one worker per GPU, each of which sees only its own.
 
+    Args:
+        n_workers: GPUs to use.
+        options: Arguments of ``distributed.Nanny``, and ``workers_per_device``.
+
     Raises:
         ConfigError: If there are fewer GPUs than workers.
     """
-    count = count_gpus()
+    options = dict(options)
+    count, per_device = count_gpus(), options.pop("workers_per_device", 1)
     if n_workers > count:
         raise ConfigError(
             f"{n_workers} workers need as many GPUs, but {count} are visible",
@@ -159,17 +164,17 @@ def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(index) for index in range(count)]
-    threads = _thread_variables(n_workers)
+    threads = _thread_variables(n_workers * per_device)
     base = {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, **options}
     workers = {
         index: {
             "cls": Nanny,
             "options": {
                 **base,
-                "env": {**threads, **base.get("env", {}), "CUDA_VISIBLE_DEVICES": names[index]},
+                "env": {**threads, **base.get("env", {}), "CUDA_VISIBLE_DEVICES": names[gpu]},
             },
         }
-        for index in range(n_workers)
+        for index, gpu in enumerate(gpu for gpu in range(n_workers) for _ in range(per_device))
     }
     scheduler = {
         "cls": Scheduler,

@@ -23,7 +23,6 @@ U = TypeVar("U")
 _DEPTH = 2
 """Pieces per worker: one in work and one that waits, so that no worker waits for the driver."""
 _SHARED_DEATHS = 2
-_LONE_DEATHS = 2
 _POLL_SEC: Seconds = 1.0
 
 
@@ -65,14 +64,15 @@ class WorkPool(Generic[U]):
     """Hand out pieces of a backlog and yield what comes back, in the order of completion.
 
     What a dead worker had is done again by another one. Work that was there at two deaths is
-    split up and each part is done while nothing else is; what kills two workers even then is given
-    up.
+    split up and each part is done while nothing else is; what kills workers even then is given up.
 
     Args:
         client: Dask client.
         num_workers: Workers to expect.
         start_timeout: How long to wait while there is no worker at all; ``None`` for ever.
         split: Cuts one unit into the smallest ones that can be done alone.
+        retries: How often a unit whose worker died while it was alone may have another one.
+        must_stop: Asked before work is handed out; once true, only what is out is waited for.
     """
 
     def __init__(
@@ -82,11 +82,15 @@ class WorkPool(Generic[U]):
         num_workers: int,
         start_timeout: Seconds | None = 600.0,
         split: Callable[[U], Sequence[U]] = lambda unit: [unit],
+        retries: int = 1,
+        must_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._num_workers = num_workers
         self._start_timeout = start_timeout
         self._split = split
+        self._retries_alone = retries
+        self._must_stop = must_stop
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._flying: dict[str, tuple[Future, _Piece[U]]] = {}
         self._retries: list[_Piece[U]] = []
@@ -121,6 +125,8 @@ class WorkPool(Generic[U]):
             self._flying.clear()
 
     def _feed(self, func: Callable[..., Any], backlog: Backlog[U]) -> None:
+        if self._must_stop():
+            return
         while len(self._flying) < _DEPTH * self._num_workers:
             piece = self._retries.pop(0) if self._retries else _Piece(backlog.take())
             if not piece.units:
@@ -160,7 +166,7 @@ class WorkPool(Generic[U]):
         piece.deaths += 1
         worker = str(error.last_worker.name)
         logger.warning("Worker %s died; what it had is done again", worker)
-        if piece.is_alone and piece.deaths >= _LONE_DEATHS:
+        if piece.is_alone and piece.deaths > self._retries_alone:
             return [Finished(units=piece.units, value=None, worker=worker, is_lost=True)]
         if piece.is_alone:
             self._suspects.insert(0, piece)

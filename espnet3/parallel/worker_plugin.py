@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from typing import Any
 
 import cloudpickle
@@ -56,6 +58,9 @@ class LazyEnvPlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """Forget the environment of an earlier registration."""
         os.environ["DASK_WORKER_ID"] = str(worker.id)
+        # Ctrl-C reaches all processes of a terminal; it is for the driver, which ends its workers.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         worker.plugins.pop("env", None)
         self.env = LazyEnv(self._payload, self._context)
 

@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
-def progress_bar(total: int, description: str, *, unit: str = "utt", initial: int = 0) -> tqdm[Any]:
+def progress_bar(
+    total: int, description: str, *, unit: str = "utt", initial: int = 0, shown: bool | None = None
+) -> tqdm[Any]:
     """Return a bar that counts items with speed and remaining time.
 
     It draws itself on a terminal only; a log file is no place for hundreds of bars.
@@ -18,6 +20,7 @@ def progress_bar(total: int, description: str, *, unit: str = "utt", initial: in
         description: Shown in front.
         unit: Name of an item.
         initial: Items that an earlier run has done.
+        shown: Whether it draws itself; ``None`` does on a terminal.
     """
     from tqdm import tqdm
 
@@ -26,7 +29,7 @@ def progress_bar(total: int, description: str, *, unit: str = "utt", initial: in
         desc=description,
         unit=unit,
         initial=initial,
-        disable=None,
+        disable=None if shown is None else not shown,
         dynamic_ncols=True,
         mininterval=0.5,
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+from espnet3.utils.types import Seconds
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -31,6 +33,8 @@ class _State:
     is_deferring: bool = False
     received: int | None = None
     owned: tuple[int, ...] = ()
+    grace: Seconds | None = None
+    timer: threading.Timer | None = None
 
 
 _state = _State()
@@ -60,20 +64,29 @@ def stop_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deferred_stop() -> Iterator[None]:
+def deferred_stop(*, interrupts: bool = False, grace: Seconds | None = None) -> Iterator[None]:
     """Only note the first signal inside the block; the code there looks for it and ends in order.
 
     A second signal ends the block at once.
+
+    Args:
+        interrupts: Whether Ctrl-C counts too, unless the application handles it.
+        grace: Time after which the block is ended as by a second signal; ``None`` for no limit.
     """
     # Lightning puts handlers of its own in front, which make ranks talk while they do so already.
     wrapped = {number: signal.getsignal(number) for number in _state.owned}
-    _state.is_deferring = True
+    is_main = threading.current_thread() is threading.main_thread()
+    if interrupts and is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        wrapped[signal.SIGINT] = signal.default_int_handler
+    _state.pid, _state.is_deferring, _state.grace = os.getpid(), True, grace
     try:
         for number in wrapped:
             signal.signal(number, _handle)
         yield
     finally:
         _state.is_deferring = False
+        if _state.timer is not None:
+            _state.timer.cancel()
         for number, handler in wrapped.items():
             signal.signal(number, handler)
 
@@ -87,15 +100,24 @@ def end_if_asked() -> None:
     """End the program where a signal was noted too late for the block that deferred it.
 
     Raises:
-        StageInterrupted: In that case.
+        StageInterrupted: In that case; for Ctrl-C a ``KeyboardInterrupt``.
     """
     if _state.received is not None:
-        raise StageInterrupted(_state.received)
+        number, _state.received = _state.received, None
+        raise _interruption(number)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
     # A forked worker inherits this handler, but not the loop that would look for the signal.
     if _state.is_deferring and _state.received is None and os.getpid() == _state.pid:
         _state.received = number
+        if _state.grace is not None:
+            _state.timer = threading.Timer(_state.grace, os.kill, (_state.pid, number))
+            _state.timer.daemon = True
+            _state.timer.start()
         return
-    raise StageInterrupted(number)
+    raise _interruption(number)
+
+
+def _interruption(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else StageInterrupted(number)

@@ -18,7 +18,12 @@ _WORTH_A_THREAD: Seconds = 3e-4
 
 
 def map_ahead(
-    func: Callable[[T], R], items: Iterable[T], *, num_threads: int, depth: int
+    func: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    num_threads: int,
+    depth: int,
+    count: Callable[[T], int] = lambda item: 1,
 ) -> Generator[R, None, None]:
     """Yield ``func(item)`` of every item in order.
 
@@ -31,13 +36,15 @@ def map_ahead(
         items: Taken one after the other, in the thread of the consumer.
         num_threads: Threads; 0 for none.
         depth: Items that are ahead of the consumer.
+        count: Parts of an item; threads are for items whose parts are slow. Many quick ones hold
+            the interpreter, which the consumer needs.
     """
     iterator = iter(items)
     durations: list[Seconds] = []
     for item in iterator:
         started = time.perf_counter()
         result = func(item)
-        durations.append(time.perf_counter() - started)
+        durations.append((time.perf_counter() - started) / count(item))
         yield result
         if len(durations) == _WINDOW:
             # The median, because other processes may have stopped this one for a while.

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from espnet3.components.inference.settings import BatchingSettings, choose_mode
 
-_DEFAULT_COST = 20
+DEFAULT_COST = 20
+"""Most samples of the greatest length in a ``dynamic`` batch, where nothing else is known."""
+
 _BACKOFF = 0.8
 _GOOD_BATCHES = 200
 _RAISE = 1.25
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Samples that go to the model together."""
 
     indices: tuple[int, ...]
@@ -49,6 +50,7 @@ def plan_batches(
     *,
     batch_size: int | None = None,
     lengths: Sequence[float] | None = None,
+    max_cost: float | None = None,
 ) -> list[Batch]:
     """Return batches with every sample of a data set once.
 
@@ -59,6 +61,7 @@ def plan_batches(
         settings: How to batch.
         batch_size: Size of ``fixed`` batches.
         lengths: Length of each sample, for ``dynamic``.
+        max_cost: Limit of ``dynamic`` batches where the settings have none.
 
     Raises:
         SettingError: If mode and ``batch_size`` do not fit together.
@@ -80,18 +83,18 @@ def plan_batches(
         ]
     if lengths is None or len(lengths) != num_samples:
         raise ValueError("dynamic batches need the length of every sample")
-    return _pack(lengths, settings)
+    cost = settings.max_cost or max_cost or DEFAULT_COST * max(lengths, default=0)
+    return _pack(lengths, settings.max_batch_size, cost)
 
 
-def _pack(lengths: Sequence[float], settings: BatchingSettings) -> list[Batch]:
+def _pack(lengths: Sequence[float], max_size: int, max_cost: float) -> list[Batch]:
     """Fill batches from the longest sample on: what does not fit into memory shows at once."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    max_cost = settings.max_cost or _DEFAULT_COST * max(lengths, default=0)
     batches: list[Batch] = []
     chosen: list[int] = []
     for index in order:
         longest = lengths[chosen[0]] if chosen else lengths[index]
-        is_full = len(chosen) >= settings.max_batch_size or longest * (len(chosen) + 1) > max_cost
+        is_full = len(chosen) >= max_size or longest * (len(chosen) + 1) > max_cost
         if chosen and is_full:
             batches.append(Batch(tuple(chosen), longest=lengths[chosen[0]]))
             chosen = []

@@ -50,7 +50,7 @@ def infer(config: DictConfig) -> None:
         names = settings.test_names()
         check_before_building(to_plain(config))
         logger.info("Inference: inference_dir=%s test_sets=%s", settings.inference_dir, names)
-        with Workforce() as workforce:
+        with Workforce(settings.execution) as workforce:
             for name in names:
                 _infer_test_set(config, settings, name, workforce)
     logger.info("Inference finished: seconds=%.1f", time.perf_counter() - started)
@@ -60,11 +60,14 @@ def _infer_test_set(
     config: DictConfig, settings: InferenceSettings, name: str, workforce: Workforce
 ) -> None:
     from espnet3.systems.base.inference_run import decode_test_set
+    from espnet3.systems.base.inference_trial import show_trial
     from espnet3.systems.base.inference_writer import STATE_DIR
 
     try:
         test_set = _prepare(config, settings, name)
-        if not _is_up_to_date(test_set, settings):
+        if settings.execution.dry_run:
+            show_trial(test_set, settings)
+        elif not _is_up_to_date(test_set, settings):
             with file_lock(test_set.folder / STATE_DIR / "lock", timeout=0):
                 decode_test_set(test_set, settings, workforce)
     except Exception as error:

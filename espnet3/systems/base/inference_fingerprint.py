@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,20 @@ from espnet3.utils.named_files import iter_files
 from espnet3.utils.source_lookup import find_source
 
 _VOLATILE = {"parallel", "device", "device_index", "local_rank"}
-_VOLATILE_EXECUTION = {"prefetch", "on_error", "max_failures", "keep_journal"}
+_VOLATILE_EXECUTION = {
+    "batch_timeout",
+    "cpu_affinity",
+    "dry_run",
+    "keep_journal",
+    "max_failures",
+    "on_error",
+    "prefetch",
+    "progress",
+    "retries",
+    "sample_rate",
+    "verify",
+    "workers_per_device",
+}
 _YAML_SUFFIXES = {".yaml", ".yml"}
 
 
@@ -85,10 +99,15 @@ def _named_sources(config: Mapping[str, Any]) -> set[Path]:
 
 
 def _tree_digest(folders: Sequence[Path]) -> str:
-    return fingerprint(
-        [
-            [path.relative_to(folder).as_posix(), fingerprint_file(path)]
-            for folder in folders
-            for path in sorted(folder.rglob("*.py"))
-        ]
-    )
+    return fingerprint([row for folder in folders for row in _digest_rows(folder)])
+
+
+def _digest_rows(folder: Path) -> list[list[str]]:
+    """Return relative path and digest of each Python file; text is faster than path objects."""
+    found = [
+        f"{parent}/{name}"
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".py")
+    ]
+    return [[path[len(str(folder)) + 1 :], fingerprint_file(path)] for path in sorted(found)]

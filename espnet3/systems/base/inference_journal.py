@@ -16,7 +16,7 @@ import re
 import shutil
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -131,6 +131,17 @@ class Journal:
         self.num_records += len(sample.ids)
         return True
 
+    def add_all(self, samples: Iterable[WrittenSample]) -> int:
+        """Append samples, hand them to the operating system now and then; return how many are new.
+
+        Raises:
+            ScpError: As :meth:`add`.
+            OSError: If the disk is full.
+        """
+        count = sum(map(self.add, samples))
+        self.flush()
+        return count
+
     def flush(self) -> None:
         """Hand lines to the operating system and to the disk, if that is some time ago."""
         now = time.monotonic()
@@ -187,6 +198,13 @@ class Journal:
                 # A process that was killed leaves the file that it was writing.
                 if _UNFINISHED.fullmatch(path.name):
                     path.unlink(missing_ok=True)
+
+    def rows(self, index: int) -> list[list[str]]:
+        """Return the rows of a finished sample: id and the text of each output field."""
+        self._stream.flush()
+        with self.path.open("rb") as stream:
+            stream.seek(self._offsets[index])
+            return list(json.loads(stream.readline())[1])
 
     def _iter_rows(self) -> Iterator[list[str]]:
         with (

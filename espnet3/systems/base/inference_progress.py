@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, get_args
 
+from espnet3.components.inference.settings import ProgressStyle
+from espnet3.errors import SettingError
+from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.utils.progress import progress_bar
 from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
 
+STYLE_VARIABLE = "ESPNET3_PROGRESS"
 _LOG_EVERY: Seconds = 30.0
 _SHOW_EVERY: Seconds = 0.5
 _RATE_KEYS = ("sample_rate", "sr", "fs")
@@ -51,17 +57,37 @@ class Progress:
         name: Test set, shown in front.
         total: Number of samples.
         initial: Samples that an earlier run has finished.
+        num_workers: Processes that decode, shown where there are several.
+        style: ``auto``, ``bar``, ``log`` or ``none``; the environment variable
+            ``ESPNET3_PROGRESS`` is stronger.
+
+    Raises:
+        SettingError: If the variable has another value.
     """
 
-    def __init__(self, name: str, total: int, initial: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        initial: int = 0,
+        *,
+        num_workers: int = 1,
+        style: ProgressStyle = "auto",
+    ) -> None:
         self._name = name
         self._total = total
         self._initial = initial
-        self._bar = progress_bar(total, name, initial=initial)
+        self._num_workers = num_workers
+        self._style = _read_style(style)
+        shown = None if self._style == "auto" else self._style == "bar"
+        self._bar = progress_bar(total, name, initial=initial, shown=shown)
+        self.cost = 0.0
+        """Work in all batches to decode, in the unit of their costs; 0 if unknown."""
         self._started = self._shown = time.perf_counter()
         self._count = 0
         self._failed = 0
         self._audio: Seconds | None = 0.0
+        self._cost_done = 0.0
 
     def __enter__(self) -> Progress:
         return self
@@ -74,17 +100,19 @@ class Progress:
         """Time since the start."""
         return time.perf_counter() - self._started
 
-    def advance(self, count: int, *, failed: int = 0, audio_seconds: Seconds | None = None) -> None:
-        """Count finished and failed samples, and the audio that they had."""
+    def advance(self, count: int, outcome: Outcome) -> None:
+        """Count finished samples, and what came of the batches that they were in."""
+        failed, audio = len(outcome.failures), outcome.audio_seconds
         self._count += count
         self._failed += failed
-        known = self._audio is not None and audio_seconds is not None
-        self._audio = self._audio + audio_seconds if known else None  # type: ignore[operator]
+        self._cost_done += outcome.cost
+        known = self._audio is not None and audio is not None
+        self._audio = self._audio + audio if known else None  # type: ignore[operator]
         now = time.perf_counter()
         if now - self._shown > (_LOG_EVERY if self._bar.disable else _SHOW_EVERY):
             self._shown = now
-            if self._bar.disable:
-                logger.info("%s: %s", self._name, self._line())
+            if self._bar.disable and self._style != "none":
+                logger.info("%s", self._line())
             self._bar.set_postfix_str(self._speed(self.seconds), refresh=False)
         self._bar.update(count + failed)
 
@@ -99,17 +127,28 @@ class Progress:
 
     def _line(self) -> str:
         done = self._initial + self._count + self._failed
-        speed = max(self._count + self._failed, 1) / self.seconds
-        rest = (self._total - done) / speed
-        return (
-            f"{done}/{self._total} {100 * done // self._total}% | {speed:.1f} utt/s "
-            f"{self._speed(self.seconds)} | about {rest:.0f} s left"
-        )
+        speed = (self._count + self._failed) / self.seconds
+        line = f"{self._name} {done}/{self._total} {100 * done // self._total}% | {speed:.1f} utt/s"
+        return " ".join(filter(None, [line, self._speed(self.seconds), "|", self._rest()]))
+
+    def _rest(self) -> str:
+        """Return the remaining time by cost, because sorted samples become shorter."""
+        part = self._cost_done / self.cost if self.cost else 0.0
+        left = str(timedelta(seconds=round(self.seconds * (1 / part - 1)))) if part else "unknown"
+        workers = f" | {self._num_workers} workers" if self._num_workers > 1 else ""
+        return f"ETA {left}{workers}" + (f" | {self._failed} failed" if self._failed else "")
 
     def _speed(self, seconds: Seconds) -> str:
-        parts = [f"RTFx {self._audio / seconds:.0f}"] if self._audio else []
-        parts += [f"{self._failed} failed"] if self._failed else []
-        return " | ".join(parts)
+        return f"RTFx {self._audio / seconds:.0f}" if self._audio else ""
+
+
+def _read_style(style: ProgressStyle) -> ProgressStyle:
+    value = os.environ.get(STYLE_VARIABLE) or style
+    if value not in get_args(ProgressStyle):
+        raise SettingError(
+            f"must be one of {', '.join(get_args(ProgressStyle))}", key=STYLE_VARIABLE, value=value
+        )
+    return value  # type: ignore[return-value]
 
 
 def find_sample_rate(dataset: Any) -> float | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import espnet3
-from espnet3.systems.base.inference_engine import Failure, Outcome
+from espnet3.systems.base.inference_outcome import Failure, Outcome
+from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.types import Seconds
 
@@ -37,10 +39,21 @@ class InferenceReport:
     batches_out_of_memory: int = 0
     padding_waste: float | None = None
     """Part of the batches that was padding, where lengths are known."""
+    max_cost: float | None = None
+    """Limit of ``dynamic`` batches, given or found by trial."""
+    samples_by_worker: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Samples that each worker has decoded."""
+    verified: dict[str, Any] | None = None
+    """What ``execution.verify`` has found."""
     failures: list[Failure] = dataclasses.field(default_factory=list)
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Digests of what the outputs depend on."""
 
-    def add(self, outcome: Outcome) -> None:
-        """Count the outcome of some batches."""
+    def add(self, outcome: Outcome, num_new: int) -> None:
+        """Count the outcome of some batches, with so many new samples."""
+        if outcome.worker is not None:
+            earlier = self.samples_by_worker.get(outcome.worker, 0)
+            self.samples_by_worker[outcome.worker] = earlier + num_new
         self.failures += outcome.failures
         self.batches_out_of_memory += outcome.num_oom
         if self.audio_seconds is not None and outcome.audio_seconds is not None:
@@ -56,6 +69,7 @@ class InferenceReport:
                 "id": failure.sample_id,
                 "kind": failure.kind,
                 "worker": failure.worker,
+                "device": failure.device,
                 "error": failure.message,
                 "traceback": failure.traceback,
             }
@@ -64,6 +78,8 @@ class InferenceReport:
         rtf = self.seconds / self.audio_seconds if self.audio_seconds else None
         content: dict[str, Any] = {
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
+            "parts": dict(self.parts),
+            "fingerprint": fingerprint(dict(self.parts)),
             "seconds": round(self.seconds, 3),
             "num_failed": len(failures),
             "rtf": rtf,

@@ -1,29 +1,37 @@
-"""Decode one test set, from its data set to its SCP files."""
+"""Decode one test set: from its data set to its SCP files."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from espnet3.components.inference.batching import Batch, padding_waste, plan_batches
+from espnet3.components.inference.batching import Batch
 from espnet3.components.inference.records import as_names, iter_records
 from espnet3.components.inference.settings import choose_mode
 from espnet3.errors import InferenceError
-from espnet3.systems.base.inference_engine import Outcome
+from espnet3.systems.base.inference_batches import BatchPlan
+from espnet3.systems.base.inference_job import DecodeJob
 from espnet3.systems.base.inference_journal import Journal
+from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_progress import Progress, find_sample_rate
 from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
 from espnet3.systems.base.inference_runner import InferenceRunner
 from espnet3.systems.base.inference_state import FinishedRun, discard
-from espnet3.systems.base.inference_workers import DecodeJob, Workforce
-from espnet3.systems.base.inference_writer import RecordWriter
+from espnet3.systems.base.inference_verify import choose_samples, find_differences
+from espnet3.systems.base.inference_workers import Workforce
+from espnet3.systems.base.inference_writer import STATE_DIR
 from espnet3.systems.base.settings import InferenceSettings
+from espnet3.utils.stop_signals import deferred_stop, end_if_asked
+from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
+
+_GRACE: Seconds = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,163 +61,197 @@ def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: W
 
     Raises:
         InferenceError: If there is no result, or more samples fail than may.
+        StageInterrupted: After a signal to stop; what was finished by then stays finished.
         Exception: With ``on_error: raise``, what the first failing sample raised.
     """
     discard(test_set.folder)
+    wanted = min(test_set.num_samples, settings.execution.limit or test_set.num_samples)
     journal = Journal(
         test_set.folder,
-        num_samples=test_set.num_samples,
+        num_samples=wanted,
         parts=test_set.parts,
         keeps_earlier=settings.reuses_finished_run and test_set.works_by_index,
         fields=settings.output_fields(),
     )
-    with journal, Progress(test_set.name, test_set.num_samples, journal.count) as progress:
-        report = InferenceReport(
+    with journal:
+        _Run(test_set, settings, workforce, journal, wanted).decode()
+
+
+class _Run:
+    """The parts that decode one test set together."""
+
+    def __init__(
+        self,
+        test_set: TestSet,
+        settings: InferenceSettings,
+        workforce: Workforce,
+        journal: Journal,
+        num_wanted: int,
+    ) -> None:
+        self.test_set = test_set
+        self.settings = settings
+        self.workforce = workforce
+        self.journal = journal
+        self.num_wanted = num_wanted
+        self.report = InferenceReport(
             test_set=test_set.name,
             num_samples=test_set.num_samples,
             num_resumed=journal.count,
             num_workers=workforce.num_workers,
+            parts=test_set.parts,
         )
+        self.job = DecodeJob(
+            runner_cls=type(test_set.runner),
+            folder=test_set.folder,
+            idx_key=test_set.runner.idx_key,
+            fields=tuple(settings.output_fields()),
+            artifacts=settings.output_artifacts,
+            settings=settings.execution,
+            sample_rate=settings.execution.sample_rate or find_sample_rate(test_set.dataset),
+        )
+
+    def decode(self) -> None:
         logger.info(
             "Test set %s: samples=%d workers=%d",
-            test_set.name,
-            journal.num_missing,
-            workforce.num_workers,
+            self.test_set.name,
+            self.journal.num_missing,
+            self.workforce.num_workers,
         )
-        outcomes = _decode(test_set, settings, workforce, journal, report)
-        try:
-            _collect(outcomes, settings, journal, report, progress)
-        finally:
-            report.num_done, report.seconds = journal.count, progress.seconds
-            report.worker_deaths = workforce.deaths
-            report.write(test_set.folder)
-        _finish(test_set, settings, journal, report)
-    logger.info("Test set %s: %s", test_set.name, progress.summary())
-
-
-def _decode(
-    test_set: TestSet,
-    settings: InferenceSettings,
-    workforce: Workforce,
-    journal: Journal,
-    report: InferenceReport,
-) -> Generator[Outcome, None, None]:
-    job = DecodeJob(
-        runner_cls=type(test_set.runner),
-        folder=test_set.folder,
-        idx_key=test_set.runner.idx_key,
-        fields=tuple(settings.output_fields()),
-        artifacts=settings.output_artifacts,
-        settings=settings.execution,
-        sample_rate=find_sample_rate(test_set.dataset),
-    )
-    if not test_set.works_by_index:
-        return _decode_as_one(test_set, job)
-    batches = _plan(test_set, settings, report)
-    # A batch is decoded as a whole or not at all: who shares it must not depend on the past.
-    missing = [b for b in batches if not all(journal.is_done(i) for i in b.indices)]
-    if not journal.fields:
-        missing.sort(key=lambda batch: 0 not in batch.indices)
-    return workforce.decode(job, test_set.provider, missing, journal.fields)
-
-
-def _plan(test_set: TestSet, settings: InferenceSettings, report: InferenceReport) -> list[Batch]:
-    batching = settings.execution.batching
-    lengths = None
-    if choose_mode(batching, settings.batch_size) == "dynamic":
-        lengths = _measure_lengths(test_set.dataset, as_names(settings.input_key)[0])
-    batches = plan_batches(
-        test_set.num_samples, batching, batch_size=settings.batch_size, lengths=lengths
-    )
-    if lengths is not None:
-        report.padding_waste = round(padding_waste(batches, lengths), 4)
-        logger.info("Batches: count=%d padding=%.1f%%", len(batches), 100 * report.padding_waste)
-    return batches
-
-
-def _measure_lengths(dataset: Any, key: str) -> list[float]:
-    """Ask the data set for lengths; one that cannot tell is read once."""
-    with contextlib.suppress(AttributeError, RuntimeError):
-        return [float(dataset.get_length(index)) for index in range(len(dataset))]
-    logger.info("The data set has no get_length; every sample is read once to learn its length")
-    return [float(len(dataset[index][key])) for index in range(len(dataset))]
-
-
-def _decode_as_one(test_set: TestSet, job: DecodeJob) -> Generator[Outcome, None, None]:
-    """Let a runner that wants all indices at once do the work; take its records."""
-    results = test_set.runner(list(range(test_set.num_samples)))
-    if results is None:
-        raise InferenceError(
-            "the runner returned None. Async inference is not supported by the infer stage"
+        progress = Progress(
+            self.test_set.name,
+            self.num_wanted,
+            self.journal.count,
+            num_workers=self.workforce.num_workers,
+            style=self.settings.execution.progress,
         )
-    writer = RecordWriter(
-        job.folder, idx_key=job.idx_key, fields=job.fields, artifacts=job.artifacts
-    )
-    for index, record in enumerate(iter_records(results)):
-        if index == 0:
-            test_set.runner.resolve_idx_key(record)
-        sample = writer.write(index, [record])
-        artifacts = set(writer.artifact_fields)
-        yield Outcome([sample], audio_seconds=None, fields=writer.fields, artifact_fields=artifacts)
+        with progress:
+            try:
+                with deferred_stop(interrupts=True, grace=_GRACE):
+                    self._collect(self._outcomes(progress), progress)
+                end_if_asked()
+                self._verify()
+            finally:
+                self.report.num_done, self.report.seconds = self.journal.count, progress.seconds
+                self.report.worker_deaths = self.workforce.deaths
+                self.report.write(self.test_set.folder)
+            self._finish()
+        logger.info("Test set %s: %s", self.test_set.name, progress.summary())
 
+    def _outcomes(self, progress: Progress) -> Generator[Outcome, None, None]:
+        if not self.test_set.works_by_index:
+            return self._decode_as_one()
+        batches = self._plan()
+        journal = self.journal
+        if journal.count:
+            # A batch is decoded as a whole or not at all: its samples must not depend on the past.
+            batches = [b for b in batches if not all(journal.is_done(i) for i in b.indices)]
+        if not journal.fields:
+            batches.sort(key=lambda batch: 0 not in batch.indices)
+        progress.cost = sum(batch.cost for batch in batches)
+        return self.workforce.decode(self.job, self.test_set.provider, batches, journal.fields)
 
-def _collect(
-    outcomes: Generator[Outcome, None, None],
-    settings: InferenceSettings,
-    journal: Journal,
-    report: InferenceReport,
-    progress: Progress,
-) -> None:
-    num_joined = 0
-    with contextlib.closing(outcomes) as stream:
-        for outcome in stream:
-            journal.set_fields(outcome.fields, outcome.artifact_fields)
-            count = sum(journal.add(sample) for sample in outcome.samples)
-            journal.flush()
-            report.add(outcome)
-            num_joined += outcome.num_joined
-            progress.advance(
-                count, failed=len(outcome.failures), audio_seconds=outcome.audio_seconds
+    def _plan(self) -> list[Batch]:
+        plan = BatchPlan(
+            self.settings.execution.batching,
+            batch_size=self.settings.batch_size,
+            folder=self.test_set.folder / STATE_DIR,
+            parts=self.test_set.parts,
+        )
+        batches = plan.make(
+            self.test_set.dataset,
+            self.num_wanted,
+            key=as_names(self.settings.input_key)[0],
+            find_capacity=lambda index: self.workforce.find_capacity(
+                self.job, self.test_set.provider, index
+            ),
+        )
+        self.report.max_cost, self.report.padding_waste = plan.max_cost, plan.padding_waste
+        return batches
+
+    def _decode_as_one(self) -> Generator[Outcome, None, None]:
+        """Let a runner that wants all indices at once do the work; take its records."""
+        runner = self.test_set.runner
+        results = runner(list(range(self.num_wanted)))
+        if results is None:
+            raise InferenceError(
+                "the runner returned None. Async inference is not supported by the infer stage"
             )
-            if outcome.failures:
-                _check_failures(settings, report)
-    if num_joined:
-        logger.warning("%d values had line breaks, replaced by spaces", num_joined)
+        writer = self.job.build_writer()
+        for index, record in enumerate(iter_records(results)):
+            if index == 0:
+                runner.resolve_idx_key(record)
+            sample = writer.write(index, [record])
+            yield Outcome(
+                [sample],
+                audio_seconds=None,
+                fields=writer.fields,
+                artifact_fields=set(writer.artifact_fields),
+            )
 
+    def _collect(self, outcomes: Generator[Outcome, None, None], progress: Progress) -> None:
+        num_joined = 0
+        with contextlib.closing(outcomes) as stream:
+            for outcome in stream:
+                self.journal.set_fields(outcome.fields, outcome.artifact_fields)
+                count = self.journal.add_all(outcome.samples)
+                self.report.add(outcome, count)
+                num_joined += outcome.num_joined
+                progress.advance(count, outcome)
+                if outcome.failures:
+                    self._check_failures()
+        if num_joined:
+            logger.warning("%d values had line breaks, replaced by spaces", num_joined)
 
-def _check_failures(settings: InferenceSettings, report: InferenceReport) -> None:
-    failed = len(report.failures)
-    if settings.execution.allows_failures(failed, report.num_samples):
-        return
-    error = report.failures[0].as_error()
-    if settings.execution.on_error == "raise":
-        raise error
-    raise InferenceError(
-        f"{failed} of {report.num_samples} samples failed, more than execution.max_failures "
-        f"allows; {REPORT_FILE} lists them"
-    ) from error
+    def _check_failures(self) -> None:
+        failed, execution = len(self.report.failures), self.settings.execution
+        if execution.allows_failures(failed, self.num_wanted):
+            return
+        error = self.report.failures[0].as_error()
+        if execution.on_error == "raise":
+            raise error
+        raise InferenceError(
+            f"{failed} of {self.num_wanted} samples failed, more than execution.max_failures "
+            f"allows; {REPORT_FILE} lists them"
+        ) from error
 
-
-def _finish(
-    test_set: TestSet, settings: InferenceSettings, journal: Journal, report: InferenceReport
-) -> None:
-    if not journal.num_records:
-        raise InferenceError(f"the runner returned no result for test set {test_set.name!r}")
-    journal.write_scps()
-    run = FinishedRun.of(
-        test_set.folder,
-        fields=journal.fields,
-        artifact_fields=sorted(journal.artifact_fields),
-        num_records=journal.num_records,
-        num_samples=test_set.num_samples,
-        num_failed=len(report.failures),
-        seconds=round(report.seconds, 3),
-        parts=test_set.parts,
-    )
-    run.save(test_set.folder)
-    if not report.failures and not settings.execution.keep_journal:
-        journal.remove()
-    if journal.num_records < test_set.num_samples:
-        logger.warning(
-            "Only %d of %d samples have a result", journal.num_records, test_set.num_samples
+    def _verify(self) -> None:
+        """Decode some samples alone and report which of them come out differently then."""
+        execution = self.settings.execution
+        if not execution.verify or not self.test_set.works_by_index:
+            return
+        chosen = choose_samples(self.journal, self.num_wanted, execution.verify)
+        is_list = choose_mode(execution.batching, self.settings.batch_size) != "single"
+        alone = [Batch((index,), is_list=is_list) for index in chosen]
+        folder = self.test_set.folder / STATE_DIR / "verify"
+        outcomes = self.workforce.decode(
+            self.job, self.test_set.provider, alone, self.journal.fields, folder
         )
+        with contextlib.closing(outcomes):
+            differences = find_differences(outcomes, self.journal)
+        shutil.rmtree(folder, ignore_errors=True)
+        self.report.verified = {"samples": len(chosen), "differences": differences}
+        log = logger.warning if differences else logger.info
+        log("Decoded alone, %d of %d values differ", len(differences), len(chosen))
+
+    def _finish(self) -> None:
+        test_set, journal = self.test_set, self.journal
+        if not journal.num_records:
+            raise InferenceError(f"the runner returned no result for test set {test_set.name!r}")
+        journal.write_scps()
+        run = FinishedRun.of(
+            test_set.folder,
+            fields=journal.fields,
+            artifact_fields=sorted(journal.artifact_fields),
+            num_records=journal.num_records,
+            num_samples=test_set.num_samples,
+            num_failed=len(self.report.failures),
+            seconds=round(self.report.seconds, 3),
+            parts=test_set.parts,
+        )
+        run.save(test_set.folder)
+        if not self.report.failures and not self.settings.execution.keep_journal:
+            journal.remove()
+        if journal.num_records < test_set.num_samples:
+            logger.warning(
+                "Only %d of %d samples have a result", journal.num_records, test_set.num_samples
+            )

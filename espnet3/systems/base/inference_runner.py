@@ -144,5 +144,6 @@ def _batch_error(reason: str) -> InferenceError:
 
 
 def _no_grad() -> contextlib.AbstractContextManager[Any]:
-    torch = sys.modules.get("torch")
-    return contextlib.nullcontext() if torch is None else torch.no_grad()
+    torch: Any = sys.modules.get("torch")
+    is_off = torch is None or not torch.is_grad_enabled()
+    return contextlib.nullcontext() if is_off else torch.no_grad()

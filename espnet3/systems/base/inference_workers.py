@@ -4,55 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import pickle
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from omegaconf import OmegaConf
+
 from espnet3.components.inference.batching import Batch
+from espnet3.components.inference.random_state import preserve_random_state
 from espnet3.components.inference.settings import ExecutionSettings
+from espnet3.errors import SettingError
 from espnet3.parallel.backlog import Backlog
-from espnet3.parallel.parallel import build_client, close_client, read_settings, register_env
-from espnet3.parallel.work_pool import Finished, WorkPool
-from espnet3.parallel.worker_env import current_env
-from espnet3.systems.base.inference_engine import (
-    DecodeEngine,
-    Failure,
-    Outcome,
-    preserve_random_state,
+from espnet3.parallel.parallel import (
+    build_client,
+    close_client,
+    get_parallel_config,
+    read_settings,
+    register_env,
 )
-from espnet3.systems.base.inference_writer import RecordWriter
+from espnet3.parallel.work_pool import Finished, WorkPool
+from espnet3.systems.base.inference_engine import DecodeEngine
+from espnet3.systems.base.inference_job import DecodeJob, decode_units, find_capacity, make_setup
+from espnet3.systems.base.inference_outcome import Failure, Outcome
+from espnet3.utils.config_utils import to_plain
+from espnet3.utils.stop_signals import received_signal
 
 if TYPE_CHECKING:
     from distributed import Client
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeJob:
-    """What is the same for all batches of a test set; plain values, so that it can travel."""
-
-    runner_cls: type[Any]
-    folder: Path
-    idx_key: str
-    fields: tuple[str, ...]
-    """Output fields; empty if the first record decides."""
-    artifacts: Mapping[str, Any] | None
-    settings: ExecutionSettings
-    sample_rate: float | None
-
-    def build_engine(self, env: Mapping[str, Any]) -> DecodeEngine:
-        """Return what decodes in this process."""
-        writer = RecordWriter(
-            self.folder, idx_key=self.idx_key, fields=self.fields, artifacts=self.artifacts
-        )
-        return DecodeEngine(
-            self.runner_cls.forward,
-            env,
-            writer=writer,
-            settings=self.settings,
-            sample_rate=self.sample_rate,
-        )
 
 
 class Workforce:
@@ -64,9 +42,13 @@ class Workforce:
         1
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ExecutionSettings | None = None) -> None:
         self._parallel = read_settings()
+        self._per_device = settings.workers_per_device if settings else 1
+        self._check(settings or ExecutionSettings())
         self._client: Client | None = None
+        self._job: DecodeJob | None = None
+        self._engine: DecodeEngine | None = None
         self.deaths = 0
         """Workers that died with work."""
 
@@ -80,10 +62,36 @@ class Workforce:
     @property
     def num_workers(self) -> int:
         """Processes that decode."""
-        return self._parallel.num_workers
+        return self._parallel.num_workers * self._per_device
+
+    def _check(self, settings: ExecutionSettings) -> None:
+        if settings.workers_per_device > 1 and self._parallel.backend != "local_gpu":
+            raise SettingError(
+                "needs `parallel.env: local_gpu`; elsewhere `parallel.n_workers` is enough",
+                key="execution.workers_per_device",
+                value=settings.workers_per_device,
+            )
+        if settings.batch_timeout is not None and self._parallel.is_in_process:
+            raise SettingError(
+                "needs workers (`parallel.n_workers`), which can be replaced",
+                key="execution.batch_timeout",
+                value=settings.batch_timeout,
+            )
+
+    def _connect(self) -> Client:
+        if self._per_device == 1:
+            return build_client()
+        config = to_plain(get_parallel_config()) or {}
+        options = {**(config.get("options") or {}), "workers_per_device": self._per_device}
+        return build_client(OmegaConf.create({**config, "options": options}))
 
     def decode(
-        self, job: DecodeJob, provider: Any, batches: Sequence[Batch], fields: Sequence[str]
+        self,
+        job: DecodeJob,
+        provider: Any,
+        batches: Sequence[Batch],
+        fields: Sequence[str],
+        folder: Path | None = None,
     ) -> Generator[Outcome, None, None]:
         """Yield outcomes until all batches are through.
 
@@ -92,42 +100,73 @@ class Workforce:
             provider: Builds the environment, here or on the workers.
             batches: Work, in the order in which it is handed out.
             fields: Output fields, if they are known already.
+            folder: Where files are written, if not in that of the test set.
         """
+        folder = folder or job.folder
         if self._parallel.is_in_process:
-            return self._decode_here(job, provider, batches, fields)
-        return self._decode_on_workers(job, provider, batches, list(fields))
+            return self._decode_here(job, provider, batches, fields, folder)
+        return self._decode_on_workers(job, provider, batches, list(fields), folder)
+
+    def find_capacity(self, job: DecodeJob, provider: Any, index: int) -> int | None:
+        """Return how many samples like one fit into a call of the model, ``None`` if unknown."""
+        most = job.settings.batching.max_batch_size
+        if self._parallel.is_in_process:
+            with preserve_random_state():
+                return self._engine_here(job, provider).find_capacity(index, most)
+        self._equip(job, provider)
+        (found,) = self._pool(job).run(find_capacity, Backlog([(index, most)], num_workers=1))
+        return None if found.is_lost else found.value
+
+    def _engine_here(self, job: DecodeJob, provider: Any) -> DecodeEngine:
+        if self._engine is None or self._job is not job:
+            env = provider.build_env_local()
+            self._engine = job.build_engine(env, job.cpu_builder(provider, provider))
+            self._job = job
+        return self._engine
 
     def _decode_here(
-        self, job: DecodeJob, provider: Any, batches: Sequence[Batch], fields: Sequence[str]
+        self,
+        job: DecodeJob,
+        provider: Any,
+        batches: Sequence[Batch],
+        fields: Sequence[str],
+        folder: Path,
     ) -> Generator[Outcome, None, None]:
         with preserve_random_state():
-            engine = job.build_engine(provider.build_env_local())
-            engine.writer.fields = list(fields)
-            yield from engine.run(batches)
+            yield from self._engine_here(job, provider).run_into(folder, fields, batches)
+
+    def _equip(self, job: DecodeJob, provider: Any) -> None:
+        """Tell the workers what to build; an equal job leaves what they have built."""
+        if self._client is None:
+            self._client = self._connect()
+        if self._job is not job:
+            on_cpu = job.cpu_builder(provider, type(provider))
+            register_env(self._client, make_setup(job, provider.build_worker_setup_fn(), on_cpu))
+            self._job = job
 
     def _decode_on_workers(
-        self, job: DecodeJob, provider: Any, batches: Sequence[Batch], fields: list[str]
+        self,
+        job: DecodeJob,
+        provider: Any,
+        batches: Sequence[Batch],
+        fields: list[str],
+        folder: Path,
     ) -> Generator[Outcome, None, None]:
-        if self._client is None:
-            self._client = build_client()
-        register_env(self._client, make_setup(job, provider.build_worker_setup_fn()))
+        self._equip(job, provider)
         self.deaths, start = 0, 0
         # The first record says which fields there are, so the first batch goes alone.
         while not fields and start < len(batches):
-            for outcome in self._pull(batches[start : start + 1], fields):
+            for outcome in self._pull(job, batches[start : start + 1], fields, folder):
                 fields = fields or outcome.fields
                 yield outcome
             start += 1
-        yield from self._pull(batches[start:], fields)
+        yield from self._pull(job, batches[start:], fields, folder)
 
-    def _pull(self, batches: Sequence[Batch], fields: list[str]) -> Generator[Outcome, None, None]:
-        pool: WorkPool[Batch] = WorkPool(
-            self._client,
-            num_workers=self.num_workers,
-            start_timeout=self._parallel.start_timeout,
-            split=Batch.singles,
-        )
-        work = functools.partial(_decode_units, list(fields))
+    def _pull(
+        self, job: DecodeJob, batches: Sequence[Batch], fields: list[str], folder: Path
+    ) -> Generator[Outcome, None, None]:
+        pool = self._pool(job, split=Batch.singles)
+        work = functools.partial(decode_units, list(fields), folder)
         deaths = self.deaths
         with contextlib.closing(
             pool.run(work, Backlog(batches, num_workers=self.num_workers))
@@ -135,41 +174,20 @@ class Workforce:
             for finished in done:
                 self.deaths = deaths + pool.deaths
                 outcome = _lost(finished) if finished.is_lost else finished.value
+                outcome.worker = finished.worker
                 for failure in outcome.failures:
                     failure.worker = finished.worker
                 yield outcome
 
-
-def make_setup(
-    job: DecodeJob, build_env: Callable[[], dict[str, Any]]
-) -> Callable[[], dict[str, Any]]:
-    """Return the function that builds the engine of a worker."""
-
-    def setup() -> dict[str, Any]:
-        return {"engine": job.build_engine(build_env())}
-
-    return setup
-
-
-def _decode_units(fields: list[str], batches: list[Batch]) -> Outcome:
-    """Run on a worker."""
-    engine: DecodeEngine = current_env()["engine"]
-    engine.writer.fields = list(fields)
-    total = Outcome()
-    for outcome in engine.run(batches):
-        total.add(outcome)
-    for failure in total.failures:
-        failure.error = _portable(failure.error)
-    return total
-
-
-def _portable(error: Exception | None) -> Exception | None:
-    """Return an error that can travel to the driver, ``None`` if it cannot."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301
-    except Exception:
-        return None
-    return error
+    def _pool(self, job: DecodeJob, **options: Any) -> WorkPool[Any]:
+        return WorkPool(
+            self._client,
+            num_workers=self.num_workers,
+            start_timeout=self._parallel.start_timeout,
+            retries=job.settings.retries,
+            must_stop=lambda: received_signal() is not None,
+            **options,
+        )
 
 
 def _lost(finished: Finished[Batch]) -> Outcome:

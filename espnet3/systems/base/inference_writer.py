@@ -46,6 +46,7 @@ class RecordWriter:
         idx_key: Field of a record with the sample id.
         fields: Output fields; empty takes those of the first record.
         artifacts: Settings of :func:`~espnet3.utils.writer_utils.write_artifact` by field.
+        allow_none: Whether ``None`` is an empty text.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class RecordWriter:
         idx_key: str,
         fields: Sequence[str] = (),
         artifacts: Mapping[str, Any] | None = None,
+        allow_none: bool = False,
     ) -> None:
         self.folder = folder
         self.idx_key = idx_key
@@ -64,6 +66,7 @@ class RecordWriter:
         """Fields that have files of their own."""
         self.num_joined = 0
         """Values whose line breaks became spaces."""
+        self._allow_none = allow_none
         self._is_checked = False
 
     def write(self, index: int, records: Sequence[Any]) -> WrittenSample:
@@ -88,6 +91,8 @@ class RecordWriter:
         row = [sample_id]
         for field in self.fields:
             value = to_scalar(record[field])
+            if value is None and self._allow_none:
+                value = ""
             if isinstance(value, str | bool | int | float):
                 text = str(value)
                 joined = join_lines(text)
@@ -139,4 +144,7 @@ def _refuse_unwritable(field: str, sample_id: str, value: Any) -> None:
             "  return a dict, for example {'items': [...]}, which is written as JSON"
         )
     if value is None:
-        raise DataError(f"field {field!r} of sample {sample_id!r} is None; return a value or ''")
+        raise DataError(
+            f"field {field!r} of sample {sample_id!r} is None; return a value or '', "
+            "or set `execution.allow_none: true`"
+        )

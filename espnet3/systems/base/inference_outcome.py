@@ -1,0 +1,86 @@
+"""What came of the batches of a test set."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+
+from espnet3.errors import InferenceError
+from espnet3.systems.base.inference_writer import WrittenSample
+
+
+@dataclass
+class Failure:
+    """A sample that has no result."""
+
+    index: int
+    kind: str
+    """``exception``, ``oom`` or ``worker_died``."""
+    message: str
+    sample_id: str | None = None
+    traceback: str = ""
+    error: Exception | None = None
+    """What was raised, as far as it can travel between processes."""
+    worker: str | None = None
+    """Name of the worker; ``None`` for the driver."""
+    device: str = ""
+    """Where the model is."""
+
+    @classmethod
+    def of(
+        cls, error: Exception, index: int, *, kind: str, sample_id: str | None, device: str
+    ) -> Failure:
+        """Describe what a sample raised."""
+        return cls(
+            index=index,
+            kind=kind,
+            message=f"{type(error).__name__}: {error}",
+            sample_id=sample_id,
+            traceback="".join(traceback.format_exception(error)),
+            error=error,
+            device=device,
+        )
+
+    def as_error(self) -> Exception:
+        """Return what to raise, with the place where it happened in its notes."""
+        error = self.error or InferenceError(self.message)
+        name = f"sample {self.sample_id!r}, " if self.sample_id else ""
+        place = f" on worker {self.worker}" if self.worker is not None else ""
+        place += f" ({self.device})" if self.device else ""
+        error.add_note(f"while decoding {name}item {self.index} of the test set{place}")
+        if error.__traceback__ is None and self.traceback:
+            error.add_note(self.traceback.rstrip())
+        return error
+
+
+@dataclass
+class Outcome:
+    """What came of one or more batches."""
+
+    samples: list[WrittenSample] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    audio_seconds: float | None = 0.0
+    """Audio that the model was given; ``None`` if unknown."""
+    num_oom: int = 0
+    """Batches that did not fit into memory."""
+    fields: list[str] = field(default_factory=list)
+    """Output fields, once known."""
+    artifact_fields: set[str] = field(default_factory=set)
+    num_joined: int = 0
+    """Values with line breaks."""
+    cost: float = 0.0
+    """Sum of the batches' costs."""
+    worker: str | None = None
+    """Name of the worker; ``None`` for the driver."""
+
+    def add(self, other: Outcome) -> None:
+        """Take over everything from another one."""
+        self.samples += other.samples
+        self.failures += other.failures
+        known = self.audio_seconds is not None and other.audio_seconds is not None
+        self.audio_seconds = self.audio_seconds + other.audio_seconds if known else None  # type: ignore[operator]
+        self.num_oom += other.num_oom
+        self.fields = self.fields or other.fields
+        self.artifact_fields |= other.artifact_fields
+        self.num_joined += other.num_joined
+        self.cost += other.cost

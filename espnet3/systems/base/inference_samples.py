@@ -1,0 +1,71 @@
+"""Read samples of a test set before the model asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_ABSENT: Any = object()
+
+
+class ReadAhead:
+    """A data set whose next samples are in memory already.
+
+    Args:
+        dataset: Gives a sample per index.
+        pinned_keys: Fields whose tensors are put where a GPU can fetch them by itself.
+    """
+
+    def __init__(self, dataset: Any, pinned_keys: Sequence[str] = ()) -> None:
+        self._dataset = dataset
+        self._pinned_keys = pinned_keys
+        # Filled in one thread and read in another; each access is one step of the interpreter.
+        self._ready: dict[int, Any] = {}
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, int):
+            found = self._ready.get(index, _ABSENT)
+            if found is not _ABSENT:
+                return found
+        return self._dataset[index]
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+    def load(self, indices: Iterable[int]) -> None:
+        """Read samples; the error of one that cannot be read comes when it is used."""
+        for index in indices:
+            # A suppress block is slower than a data set in memory.
+            try:
+                sample = self._dataset[index]
+            except Exception:  # noqa: S112
+                continue
+            self._ready[index] = self._pinned(sample) if self._pinned_keys else sample
+
+    def peek(self, indices: Iterable[int]) -> list[Mapping[str, Any]]:
+        """Return those samples that were read and are mappings."""
+        found = [self._ready.get(index) for index in indices]
+        return [sample for sample in found if isinstance(sample, Mapping)]
+
+    def forget(self, indices: Iterable[int]) -> None:
+        """Free the memory of samples."""
+        for index in indices:
+            self._ready.pop(index, None)
+
+    def name(self, index: int, key: str) -> str | None:
+        """Return the id of a sample, if it can be read and has one."""
+        with contextlib.suppress(Exception):
+            return str(self[index][key])
+        return None
+
+    def _pinned(self, sample: Any) -> Any:
+        """Copy tensors to page-locked memory, from which a copy to the GPU need not wait."""
+        if not isinstance(sample, Mapping):
+            return sample
+        inputs = {key: sample[key] for key in self._pinned_keys if key in sample}
+        tensors = {k: v for k, v in inputs.items() if hasattr(v, "pin_memory")}
+        return {**sample, **{k: v.pin_memory() for k, v in tensors.items()}} if tensors else sample
