@@ -1,15 +1,18 @@
 """B6: what the ``infer`` stage costs beyond the model.
 
-Three parts. A small torch model one sample at a time and in batches, against a bare loop over the
-same samples and the same batches: speed of the stage divided by that of the loop, in processor time
-of the one thread that both take, once with all that the stage does once per test set and once
-without what a test set of one sample takes. A trivial model over
-many samples: microseconds per sample, from the data set to the SCP file. The same
-single-threaded model in this process and with two workers: ratio of the decoding times, without
-the start of the workers. With other work on the machine the wall time of two workers says little,
-so the processor time that they take beyond one process is shown too.
+Three parts. A small torch model one sample at a time and in batches, against a bare loop that
+builds the same model and goes over the same samples in the same batches: speed of the stage divided
+by that of the loop, in processor time of the one thread that both take, once with all that the
+stage does once per test set and once without what a test set of one sample takes. A trivial model
+over many samples: microseconds per sample, from the data set to the SCP file. The same
+single-threaded model in this process and with two workers: ratio of the decoding times, without the
+start of the workers.
 
-    python benchmarks/b6_infer.py [--items 200000] [--repeats 5] [--workers 2]
+The first two parts hold on a busy machine. The ratio of the third needs idle cores, one per worker:
+run it with ``--only workers`` and nothing else on the machine. The processor time that workers take
+beyond one process is shown too and says more where the machine is busy.
+
+    python benchmarks/b6_infer.py [--items 200000] [--samples 2000] [--repeats 5] [--only loop]
 """
 
 from __future__ import annotations
@@ -118,9 +121,9 @@ def run_stage(folder: str, model: str, count: int, **changes: Any) -> dict[str, 
     return dict(json.loads((Path(folder) / "test" / "inference_report.json").read_text()))
 
 
-def bare_loop(model: Any, count: int, batch_size: int | None, folder: str) -> float:
-    dataset = Samples(count)
+def bare_loop(count: int, batch_size: int | None, folder: str) -> float:
     started = time.process_time()
+    model, dataset = Network(), Samples(count)
     with (Path(folder) / "bare.scp").open("w", encoding="utf-8") as stream:
         for start in range(0, count, batch_size or 1):
             data = [dataset[i] for i in range(start, min(start + (batch_size or 1), count))]
@@ -138,14 +141,15 @@ def stage_loop(folder: str, count: int, batch_size: int | None) -> float:
 
 
 def compare_with_loop(folder: str, count: int, repeats: int) -> None:
-    network = Network()
     stage_loop(folder, 1, None)
-    fixed = statistics.median(stage_loop(folder, 1, None) for _ in range(repeats))
+    fixed = statistics.median(
+        stage_loop(folder, 1, None) - bare_loop(1, None, folder) for _ in range(repeats)
+    )
     print(f"fixed cost of the stage, once per test set: {1e3 * fixed:.1f} ms")
     for batch_size, aim in ((None, 0.95), (16, 1.0)):
         results = interleave(
             {
-                "loop": lambda size=batch_size: bare_loop(network, count, size, folder),
+                "loop": lambda size=batch_size: bare_loop(count, size, folder),
                 "stage": lambda size=batch_size: stage_loop(folder, count, size),
             },
             repeats,
@@ -192,17 +196,20 @@ def measure_workers(folder: str, count: int, workers: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--items", type=int, default=200_000)
-    parser.add_argument("--samples", type=int, default=600)
+    parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", choices=("loop", "overhead", "workers"), default=None)
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("espnet3").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
-        compare_with_loop(folder, args.samples, args.repeats)
-        measure_overhead(folder, args.items)
-        if args.workers > 1:
-            measure_workers(folder, 20 * args.samples, args.workers)
+        if args.only in (None, "loop"):
+            compare_with_loop(folder, args.samples, args.repeats)
+        if args.only in (None, "overhead"):
+            measure_overhead(folder, args.items)
+        if args.only in (None, "workers"):
+            measure_workers(folder, 6 * args.samples, args.workers)
     print(machine_load())
 
 

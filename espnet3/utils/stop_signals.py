@@ -116,6 +116,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
             _state.timer.daemon = True
             _state.timer.start()
         return
+    _state.received = None
     raise _interruption(number)
 
 

@@ -80,3 +80,16 @@ def test_auto_takes_gpus_when_there_are_several(monkeypatch):
     monkeypatch.setattr(clusters, "build_gpu_cluster", lambda n, options: chosen.append(n))
     clusters.build_cluster(ParallelSettings(env="auto", n_workers=2))
     assert chosen == [2]
+
+
+def test_several_workers_may_share_a_gpu(monkeypatch):
+    import distributed
+
+    made = []
+    monkeypatch.setattr(clusters, "count_gpus", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    monkeypatch.setattr(distributed, "SpecCluster", lambda **options: made.append(options))
+    clusters.build_gpu_cluster(2, {"workers_per_device": 2})
+    options = [worker["options"] for worker in made[0]["workers"].values()]
+    assert [o["env"]["CUDA_VISIBLE_DEVICES"] for o in options] == ["5", "5", "3", "3"]
+    assert "workers_per_device" not in options[0]

@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 
 import pytest
 
 from espnet3.utils.stop_signals import (
     StageInterrupted,
     deferred_stop,
+    end_if_asked,
     received_signal,
     stop_signals,
 )
@@ -61,3 +63,30 @@ def test_other_threads_leave_signals_alone():
     thread.start()
     thread.join()
     assert handlers == [before]
+
+
+def test_ctrl_c_is_deferred_too_where_asked():
+    with deferred_stop(interrupts=True):
+        send(signal.SIGINT)
+        assert received_signal() == signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        end_if_asked()
+    end_if_asked()
+
+
+def test_the_block_ends_by_itself_when_the_grace_is_over():
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), deferred_stop(interrupts=True, grace=0.2):
+        send(signal.SIGINT)
+        time.sleep(30)
+    assert time.monotonic() - started < 15
+    assert received_signal() is None
+
+
+def test_a_block_that_ends_in_time_is_left_alone():
+    with deferred_stop(interrupts=True, grace=0.1):
+        send(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        end_if_asked()
+    time.sleep(0.2)

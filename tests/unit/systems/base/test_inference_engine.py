@@ -1,58 +1,12 @@
 from __future__ import annotations
 
-import json
 import logging
 import traceback
 
 import pytest
-from omegaconf import OmegaConf
 
-from espnet3.parallel import parallel
-from espnet3.systems.base.inference import infer
 from tests.unit.systems.base import toy_inference as toy
-
-WORKERS = {"parallel": {"env": "local", "n_workers": 2}}
-IDS = [f"u{i:02d}" for i in range(12)]
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    monkeypatch.setattr(parallel, "_registered", None)
-    toy.builds.clear()
-    toy.seen.clear()
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Run the stage on twelve samples; return the folder of the test set."""
-
-    def run(folder="out", model="ToyModel", ids=IDS, arguments=None, **changes):
-        changes.setdefault("output_keys", ["hyp"])
-        config = toy.toy_config(
-            tmp_path / folder,
-            dataset={
-                "_target_": f"{toy.HERE}.ToyOrganizer",
-                "test": [{"name": "clean", "ids": list(ids)}],
-            },
-            model={"_target_": f"{toy.HERE}.{model}", **(arguments or {})},
-            **changes,
-        )
-        infer(OmegaConf.create(config))
-        return tmp_path / folder / "clean"
-
-    return run
-
-
-def hyps(folder):
-    return (folder / "hyp.scp").read_text(encoding="utf-8").splitlines()
-
-
-def report(folder):
-    return json.loads((folder / "inference_report.json").read_text())
-
-
-def execution(**settings):
-    return {"execution": settings}
+from tests.unit.systems.base.toy_inference import IDS, execution, hyps, report
 
 
 class TestFailures:
@@ -181,13 +135,13 @@ class TestBatching:
 
 
 class TestWorkers:
-    def test_workers_give_the_files_of_one_process(self, run):
+    def test_workers_give_the_files_of_one_process(self, run, workers):
         changes = {
             "output_fn": f"{toy.HERE}.build_many_types",
             "output_artifacts": {"wave": {"type": "wav", "sample_rate": 8000}},
             "output_keys": None,
         }
-        here, there = run("here", **changes), run("there", **changes, **WORKERS)
+        here, there = run("here", **changes), run("there", **changes, **workers)
         names = [
             path.relative_to(here)
             for path in here.rglob("*")
@@ -200,23 +154,23 @@ class TestWorkers:
         assert toy.builds["model"] == 1
         assert report(there)["num_workers"] == 2
 
-    def test_random_numbers_do_not_depend_on_who_decodes(self, run):
+    def test_random_numbers_do_not_depend_on_who_decodes(self, run, workers):
         here = run("here", model="RandomModel")
         assert len({line.split(" ", 1)[1] for line in hyps(here)}) == 12
-        assert hyps(run("there", model="RandomModel", **WORKERS)) == hyps(here)
+        assert hyps(run("there", model="RandomModel", **workers)) == hyps(here)
 
-    def test_an_error_on_a_worker_keeps_its_type_and_brings_its_traceback(self, run):
+    def test_an_error_on_a_worker_keeps_its_type_and_brings_its_traceback(self, run, workers):
         with pytest.raises(ArithmeticError, match="too hard") as caught:
-            run(model="PickyModel", arguments={"bad": [5]}, **WORKERS)
+            run(model="PickyModel", arguments={"bad": [5]}, **workers)
         notes = "\n".join(caught.value.__notes__)
         assert "sample 'u05', item 5 of the test set on worker" in notes
         assert "toy_inference.py" in "".join(traceback.format_exception(caught.value))
 
-    def test_a_sample_that_kills_workers_is_found_and_named(self, run):
+    def test_a_sample_that_kills_workers_is_found_and_named(self, run, workers):
         folder = run(
             model="PickyModel",
             arguments={"bad": [4], "kind": "die"},
-            **WORKERS,
+            **workers,
             **execution(on_error="record", max_failures=1),
         )
         assert hyps(folder) == [f"{n} h{i}" for i, n in enumerate(IDS) if i != 4]
@@ -224,9 +178,9 @@ class TestWorkers:
         assert (failure["index"], failure["kind"]) == (4, "worker_died")
         assert report(folder)["worker_deaths"] >= 4
 
-    def test_a_model_that_cannot_be_built_fails_at_once_with_its_error(self, run):
+    def test_a_model_that_cannot_be_built_fails_at_once_with_its_error(self, run, workers):
         with pytest.raises(TypeError, match="nonsense"):
-            run(arguments={"nonsense": 1}, **WORKERS)
+            run(arguments={"nonsense": 1}, **workers)
 
 
 def test_a_second_driver_is_refused_while_the_first_one_works(run, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -17,6 +18,22 @@ from espnet3.systems.base.inference_runner import InferenceRunner
 HERE = __name__
 builds: Counter[str] = Counter()
 seen: list[object] = []
+IDS = [f"u{i:02d}" for i in range(12)]
+
+
+def hyps(folder):
+    """Return the lines of ``hyp.scp``."""
+    return (folder / "hyp.scp").read_text(encoding="utf-8").splitlines()
+
+
+def report(folder):
+    """Return the report of a test set."""
+    return json.loads((folder / "inference_report.json").read_text())
+
+
+def execution(**settings):
+    """Return the section of a configuration."""
+    return {"execution": settings}
 
 
 class ToyDataset:
@@ -102,6 +119,64 @@ class RandomModel(ToyModel):
         return f"{random.random()} {np.random.rand()} {torch.rand(()).item()}"
 
 
+class StateModel(ToyModel):
+    """Tells the state of torch in which it is called."""
+
+    def __call__(self, speech, **kwargs):
+        return f"{torch.is_inference_mode_enabled()} {torch.is_autocast_enabled('cpu')}"
+
+
+class SocialModel(ToyModel):
+    """Wrongly lets the result of a sample depend on who shares its batch."""
+
+    def __call__(self, speech, **kwargs):
+        return [f"{int(item[0])} of {len(speech)}" for item in speech]
+
+
+class HangingModel(ToyModel):
+    """Never comes back from the sample with number 4."""
+
+    def __call__(self, speech, **kwargs):
+        if speech[0] == 4:
+            time.sleep(600)
+        return super().__call__(speech)
+
+
+class BigModel(ToyModel):
+    """Needs more memory for samples with a number from 9 on than its device has, unless a CPU."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.device = device
+
+    def __call__(self, speech, **kwargs):
+        batch = speech if isinstance(speech, list) else [speech]
+        if self.device != "cpu" and max(item[0] for item in batch) >= 9:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1 EiB")
+        return super().__call__(speech)
+
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 1)
+
+    def forward(self, speech):
+        return self.linear(speech).relu()
+
+
+class Compiled(ToyModel):
+    """Has a torch module."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.module = Network()
+
+    def __call__(self, speech, **kwargs):
+        self.module(torch.from_numpy(speech))
+        return super().__call__(speech)
+
+
 class FailingModel(ToyModel):
     def __call__(self, speech, **kwargs):
         raise ArithmeticError("too hard")
@@ -180,6 +255,10 @@ class ReturnsNothing(InferenceRunner):
 class ReturnsHalf(InferenceRunner):
     def __call__(self, indices):
         return super().__call__(list(indices)[:1])
+
+
+def build_maybe(data, model_output, idx):
+    return {"utt_id": data["utt_id"], "hyp": None if idx % 2 else model_output}
 
 
 class NoRunner:

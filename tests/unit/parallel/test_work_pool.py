@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from espnet3.parallel.work_pool import WorkPool, _Piece
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_retries_say_how_many_more_workers_a_lone_unit_may_kill(retries):
+    pool = WorkPool(None, num_workers=2, retries=retries)
+    piece = _Piece([7], is_alone=True)
+    death = SimpleNamespace(last_worker=SimpleNamespace(name="w"))
+    for _ in range(retries):
+        assert pool._bury(piece, death) == []
+    (lost,) = pool._bury(piece, death)
+    assert (lost.units, lost.is_lost, pool.deaths) == ([7], True, retries + 1)
+
+
+def test_nothing_is_handed_out_after_the_signal_to_stop():
+    pool = WorkPool(None, num_workers=2, must_stop=lambda: True)
+    pool._retries.append(_Piece([1]))
+    pool._feed(print, None)
+    assert pool._flying == {}

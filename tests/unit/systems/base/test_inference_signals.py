@@ -1,0 +1,175 @@
+"""Real signals, a real full disk: nothing that was finished is lost, and nobody stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from omegaconf import OmegaConf
+
+from espnet3.systems.base.inference import infer
+from tests.unit.systems.base import toy_inference as toy
+
+ROOT = Path(__file__).parents[4]
+IDS = [f"u{i:03d}" for i in range(150)]
+CODE = """
+import json, sys
+from omegaconf import OmegaConf
+from espnet3.systems.base.inference import infer
+from espnet3.utils.stages_utils import run_stages
+
+class System:
+    stage_log_dirs = {"default": None}
+
+    def infer(self):
+        infer(OmegaConf.create(json.loads(sys.argv[1])))
+
+if __name__ == "__main__":
+    run_stages(System(), ["infer"])
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the stage in a process group of its own; whatever is left is killed at the end."""
+    script, started = tmp_path / "driver.py", []
+    script.write_text(CODE)
+
+    def start(settings, **options):
+        process = subprocess.Popen(
+            [sys.executable, str(script), json.dumps(settings)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if not process.stderr.closed:
+            process.communicate()
+
+
+def config(folder, model="SlowModel", **changes):
+    test = [{"name": "clean", "ids": IDS}]
+    return toy.toy_config(
+        folder,
+        dataset={"_target_": f"{toy.HERE}.ToyOrganizer", "test": test},
+        model={"_target_": f"{toy.HERE}.{model}"},
+        output_keys=["hyp"],
+        **changes,
+    )
+
+
+def lines(folder):
+    """Return the indices of the samples in the journal, which must all be complete."""
+    path = folder / "clean" / ".infer" / "journal.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return [entry[0] for entry in entries if isinstance(entry, list)]
+
+
+def wait_for(condition, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finish(folder, **changes):
+    """Decode what is missing here, check the result, and return how many samples that were."""
+    toy.seen.clear()
+    infer(OmegaConf.create(config(folder, **changes)))
+    found = (folder / "clean" / "hyp.scp").read_text().splitlines()
+    assert found == [f"{name} h{i}" for i, name in enumerate(IDS)]
+    return len(toy.seen)
+
+
+@pytest.mark.parametrize(
+    ("number", "codes"), [(signal.SIGTERM, {143}), (signal.SIGINT, {130, -signal.SIGINT})]
+)
+def test_a_signal_ends_the_stage_in_order_and_the_next_run_does_the_rest(
+    start, tmp_path, number, codes
+):
+    process = start(config(tmp_path / "out"))
+    wait_for(lambda: len(lines(tmp_path / "out")) >= 3, process)
+    process.send_signal(number)
+    assert process.wait(timeout=10) in codes
+    done = lines(tmp_path / "out")
+    assert done == list(range(len(done)))
+    report = json.loads((tmp_path / "out" / "clean" / "inference_report.json").read_text())
+    assert report["num_done"] == len(done)
+    assert finish(tmp_path / "out") == len(IDS) - len(done) > 0
+
+
+def test_a_second_signal_ends_it_at_once(start, tmp_path):
+    process = start(config(tmp_path / "out", model="HangingModel"))
+    path = tmp_path / "out" / "clean" / ".infer" / "journal.jsonl"
+    wait_for(path.is_file, process)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 143
+
+
+def test_ctrl_c_leaves_workers_their_batches_and_orphans_do_not_live_on(start, tmp_path):
+    workers = {"parallel": {"env": "local", "n_workers": 2}}
+    process = start(config(tmp_path / "out", **workers))
+    wait_for(lambda: len(lines(tmp_path / "out")) >= 3, process)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=20) in {130, -signal.SIGINT}
+    done = lines(tmp_path / "out")
+    assert "died" not in process.communicate()[1]
+    process = start(config(tmp_path / "out", **workers))
+    wait_for(lambda: len(lines(tmp_path / "out")) > len(done), process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    process.kill()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
+    done = lines_without_tail(tmp_path / "out")
+    assert finish(tmp_path / "out") == len(IDS) - len(done)
+
+
+def lines_without_tail(folder):
+    """Drop a line that the kill has cut short, as the next run does."""
+    path = folder / "clean" / ".infer" / "journal.jsonl"
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rfind(b"\n") + 1])
+    return lines(folder)
+
+
+def test_a_full_disk_ends_the_stage_with_an_error_and_the_next_run_does_the_rest(start, tmp_path):
+    # The journal's first lines take about 10 kB; the space ends among the samples.
+    finish(tmp_path / "size", model="ToyModel", execution={"keep_journal": True})
+    size = (tmp_path / "size" / "clean" / ".infer" / "journal.jsonl").stat().st_size
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1500, resource.RLIM_INFINITY))
+
+    keys = {"execution": {"keep_journal": True}}
+    process = start(config(tmp_path / "out", model="SlowModel", **keys), preexec_fn=limit)
+    error = process.communicate(timeout=90)[1]
+    assert process.returncode == 1
+    assert "File too large" in error
+    done = lines_without_tail(tmp_path / "out")
+    assert 0 < len(done) < len(IDS)
+    assert finish(tmp_path / "out", **keys) == len(IDS) - len(done)
