@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from espnet3.errors import BundleError, ConfigError, UntrustedCodeError, WeightsError
 from espnet3.publication import bundle, scrub, user_code
@@ -15,7 +15,7 @@ from espnet3.publication.limited_yaml import read_yaml
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.session_backend import STOCK_PROVIDER
 from espnet3.publication.untrusted_files import BundleInspector
-from espnet3.publication.yaml_links import iter_strings
+from espnet3.publication.yaml_links import iter_targets
 from espnet3.utils.import_utils import import_object, use_target_policy
 from espnet3.utils.weights_utils import read_checkpoint
 
@@ -137,16 +137,9 @@ def _scan_config(root: Path) -> Iterator[ScanFinding]:
     for key, target in references.items():
         yield ScanFinding(kind="trust", place=key, note=f"runs code of the bundle: {target}")
     with use_target_policy(bundle_policy(root, roots)):
-        for key, target in _targets(used):
-            if key not in references:
+        for key, target in iter_targets(used):
+            if key not in references and target != STOCK_PROVIDER:
                 yield from _judge_target(key, target)
-
-
-def _targets(used: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, text in iter_strings(used):
-        is_target = key.rpartition(".")[2] in ("_target_", "output_fn")
-        if is_target and "${" not in text and text != STOCK_PROVIDER:
-            yield key, text
 
 
 def _judge_target(key: str, target: str) -> Iterator[ScanFinding]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from espnet3.publication import bundle
 from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.yaml_links import iter_strings, linked_files
+from espnet3.publication.user_code import iter_described
+from espnet3.publication.yaml_links import iter_targets
 from espnet3.utils.import_utils import is_available
 from espnet3.utils.weights_utils import read_state_dict
 
@@ -33,7 +33,10 @@ def check_bundle(root: Path) -> None:
     for name, facts in (meta.get("weights") or {}).items():
         if facts["tensor_only"]:
             read_state_dict(root / meta["files"][name])
-    for key, target in _targets(root):
+    config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
+    used = {name: config.get(name) for name in ("model", "output_fn", "provider")}
+    targets = [found for part in iter_described(used, root) for found in iter_targets(part)]
+    for key, target in targets:
         if not is_importable(root, target):
             logger.warning("users need a package for %s = %s, which is not installed here",
                            key, target)  # fmt: skip
@@ -48,17 +51,3 @@ def is_importable(root: Path, target: str) -> bool:
     folders = (root, *(root / name for name in bundle.read_meta(root).get("user_code_paths", ())))
     in_bundle = any((f / package).is_dir() or (f / f"{package}.py").is_file() for f in folders)
     return in_bundle or is_available(package)
-
-
-def _targets(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield key and value of what loading the model imports."""
-    config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
-    used = {name: config.get(name) for name in ("model", "output_fn", "provider")}
-    described = [
-        {"model": (read_mapping(path) or {}).get("model")}
-        for path in sorted(linked_files({"model": used["model"]}, root, root))
-    ]
-    for document in (used, *described):
-        for key, text in iter_strings(document):
-            if key.rpartition(".")[2] in ("_target_", "output_fn") and "${" not in text:
-                yield key, text

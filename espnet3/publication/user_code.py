@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,11 +50,15 @@ def find_linked_references(
 
     A recogniser builds the model that such a file describes, so its section ``model`` counts.
     """
-    found = find_references(config, roots)
+    documents = iter_described(config, bundle_root)
+    return [found for document in documents for found in find_references(document, roots)]
+
+
+def iter_described(config: Mapping[str, Any], bundle_root: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield a config, and section ``model`` of every file that its own section ``model`` names."""
+    yield config
     for path in sorted(linked_files({"model": config.get("model")}, bundle_root, bundle_root)):
-        described = (read_mapping(path) or {}).get("model")
-        found += find_references({"model": described}, roots)
-    return found
+        yield {"model": (read_mapping(path) or {}).get("model")}
 
 
 def is_reference(text: str, names: set[str]) -> bool:

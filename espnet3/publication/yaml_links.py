@@ -54,6 +54,13 @@ def iter_strings(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from iter_strings(child, f"{key}[{index}]")
 
 
+def iter_targets(node: Any) -> Iterator[tuple[str, str]]:
+    """Yield key and dotted path of what building a configuration imports."""
+    for key, text in iter_strings(node):
+        if key.rpartition(".")[2] in ("_target_", "output_fn") and "${" not in text:
+            yield key, text
+
+
 def iter_default_entries(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the files named by a ``defaults`` list, relative to the file that holds it."""
     entries = document.get("defaults")

@@ -108,8 +108,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif path.endswith("/info/lfs/objects/batch"):
             self.lfs_batch()
         elif parts[0] == "lfs":
-            self.server.objects[parts[1]] = self.body
-            self.answer({})
+            # A client that was killed leaves half of a file, which the Hub does not keep.
+            is_whole = hashlib.sha256(self.body).hexdigest() == parts[1]
+            if is_whole:
+                self.server.objects[parts[1]] = self.body
+            self.answer({}, 200 if is_whole else 400)
         elif len(parts) > 4 and parts[2] == "resolve":
             self.resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         else:
