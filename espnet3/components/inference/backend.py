@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -146,11 +147,13 @@ def _locate(node: Any, root: Path) -> Any:
     return node
 
 
-def _make_file_attributes_absolute(model: Any) -> None:
-    """Keep files that the model opens later reachable from any working directory."""
-    for name, value in list(vars(model).items()) if hasattr(model, "__dict__") else []:
+def _make_file_attributes_absolute(owner: Any, depth: int = 3) -> None:
+    """Keep files that the model, or a tokenizer in it, opens later reachable from anywhere."""
+    for name, value in list(vars(owner).items()) if hasattr(owner, "__dict__") else []:
         if isinstance(value, str | Path) and is_file(Path(value)):
-            setattr(model, name, type(value)(Path(value).absolute()))
+            setattr(owner, name, type(value)(Path(value).absolute()))
+        elif depth and not isinstance(value, torch.nn.Module | type | ModuleType):
+            _make_file_attributes_absolute(value, depth - 1)
 
 
 __all__ = ["build_model", "load_output_fn", "resolve_device"]
