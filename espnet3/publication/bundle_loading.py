@@ -94,7 +94,7 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
     root = bundle.find_bundle_root(_paths(request.artifacts))
     metadata = bundle.read_meta(root) if root is not None else {}
     if root is not None:
-        bundle.verify_manifest(root)
+        bundle.verify_manifest(root, may_be_relocated=True)
     config_path = _find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}
     if config_path is not None and root is not None:

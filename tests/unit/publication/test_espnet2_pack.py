@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from espnet3.errors import MissingConfigError
+from espnet3.errors import BundleError, MissingConfigError
+from espnet3.publication.bundle import verify_manifest
 from tests.unit.publication.conftest import Recipe, write
 
 
@@ -137,3 +138,24 @@ def test_a_file_that_is_not_there_is_named(espnet2, section):
 def test_the_strategy_can_be_forced_without_a_task(recipe):
     recipe.pack_model |= {"strategy": "espnet2", "espnet2": {"task": "asr"}}
     assert read(recipe.pack() / "meta.yaml")["strategy"] == "espnet2"
+
+
+def test_registered_yaml_that_the_model_zoo_rewrote_is_no_damage(espnet2):
+    out = espnet2.pack()
+    path = out / "exp" / "debug" / "config.yaml"
+    config = read(path)
+    path.write_text(yaml.safe_dump({**config, "bpemodel": str(out / config["bpemodel"])}))
+    verify_manifest(out, may_be_relocated=True)
+    with pytest.raises(BundleError, match=r"config\.yaml is not the file"):
+        verify_manifest(out)
+    path.write_text(path.read_text() + "# not by the model zoo\n")
+    with pytest.raises(BundleError, match=r"config\.yaml is not the file"):
+        verify_manifest(out, may_be_relocated=True)
+
+
+def test_other_files_may_not_differ(espnet2):
+    out = espnet2.pack()
+    path = out / "conf" / "inference.yaml"
+    path.write_text(yaml.safe_dump(read(path)))
+    with pytest.raises(BundleError, match=r"inference\.yaml is not the file"):
+        verify_manifest(out, may_be_relocated=True)

@@ -35,6 +35,13 @@ class PlainModule(torch.nn.Module):
         self.linear = torch.nn.Linear(size, size)
 
 
+class OpensLater:
+    """Stands for a tokenizer, which opens its file when it is used."""
+
+    def __init__(self, model):
+        self.model = model
+
+
 class ReadsFile:
     """Reads a file that names another one, relative to the recipe."""
 
@@ -43,6 +50,7 @@ class ReadsFile:
         self.mode = mode
         self.later = Path(train_config).read_text()
         self.tokens = Path(self.later).read_text()
+        self.inner = OpensLater(OpensLater(self.later))
 
 
 class FailsToLoad:
@@ -172,6 +180,7 @@ def test_paths_inside_files_start_at_the_recipe(gpus, recipe, monkeypatch, train
     model = build("ReadsFile", recipe_dir="recipe", arguments={"train_config": train_config})
     assert model.tokens == "a b"
     assert model.later == str(recipe / "data" / "tokens.txt")
+    assert model.inner.model.model == model.later
     assert model.train_config == str(recipe / "train.yaml")
     assert model.mode == "words"
     assert Path.cwd() == recipe.parent
