@@ -19,7 +19,7 @@ from espnet3.cli.stage_needs import (
 )
 from espnet3.errors import MissingFileError
 from espnet3.utils.package_requirements import install_command, read_requirements
-from espnet3.utils.stage_table import REFUSED_STAGES, STAGES, stage_entry
+from espnet3.utils.stage_table import STAGES, stage_entry
 
 if TYPE_CHECKING:
     from espnet3.cli.check import PreparedRecipe
@@ -101,10 +101,9 @@ def _examine_recipe(diagnosis: Diagnosis, recipe_dir: Path) -> None:
             diagnosis.is_broken = True
             text = f"the configuration has {fatal} mistake{'s' * (fatal > 1)}: run espnet3 check"
             diagnosis.warnings.append(text)
-        stages = [stage for stage in prepared.stages if stage not in REFUSED_STAGES]
-        for stage in stages:
+        for stage in prepared.stages:
             _examine_stage(diagnosis, stage, _needs(prepared, stage, recipe_dir))
-        folders = filter(None, (_log_folder(prepared, stage) for stage in stages))
+        folders = filter(None, (_log_folder(prepared, stage) for stage in prepared.stages))
         _examine_folders(diagnosis, list(dict.fromkeys(folders)))
         for slot, config in prepared.configs.items():
             if slot.startswith("training"):

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import espnet3
-from espnet3.cli import bundle, check, doctor, new
+from espnet3.cli import bundle, check, demo, doctor, new
 from espnet3.errors import Espnet3Error
 
-VERBS = (new, check, doctor, bundle)
+VERBS = (new, check, doctor, bundle, demo)
 """Modules with ``add_parser(verbs)`` and ``run(args)``, whose import is cheap."""
 
 

@@ -23,6 +23,8 @@ STAGE_PACKAGES: dict[str, tuple[str, ...]] = {
     "measure": ("hydra", "rapidfuzz"),
     "pack_model": ("torch", "numpy", "safetensors", "huggingface_hub", "tqdm"),
     "upload_model": ("huggingface_hub",),
+    "pack_demo": ("huggingface_hub",),
+    "upload_demo": ("huggingface_hub", "gradio"),
 }
 """Import names of the packages that a stage loads whatever its configuration says."""
 

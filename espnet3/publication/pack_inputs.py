@@ -207,13 +207,14 @@ def _with_files_of_recipe(
         if config is not None:
             configs[name] = config
         elif path is not None and path.is_file():
-            configs[name] = _load_unresolved(path)
+            configs[name] = load_unresolved(path, path.name)
     return configs
 
 
-def _load_unresolved(path: Path) -> DictConfig:
+def load_unresolved(path: Path, template: str) -> DictConfig:
+    """Load a configuration of a recipe over the template's file, where there is a template."""
     try:
-        config = load_and_merge_config(path, path.name, resolve=False)
+        config = load_and_merge_config(path, template, resolve=False)
     except (ValueError, ImportError, FileNotFoundError) as error:
         logger.info("%s is packed without template defaults (%s)", path, error)
         config = None

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from espnet3.errors import BUILD_NOTE, Espnet3Error, did_you_mean
 from espnet3.utils.stage_selection import resolve_stages
-from espnet3.utils.stage_table import SLOT_FILES, UPLOAD_STAGES, flag_of
+from espnet3.utils.stage_table import NAMED_STAGES, SLOT_FILES, flag_of
 
 _RENAMED = {
     "--train_config": "--training_config",
@@ -33,7 +33,7 @@ def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.set_defaults(stage_list=list(stages))
-    uploads = [stage for stage in stages if stage in UPLOAD_STAGES]
+    named = [stage for stage in stages if stage in NAMED_STAGES]
     parser.add_argument(
         "--stages",
         nargs="+",
@@ -41,7 +41,7 @@ def build_parser(stages: Sequence[str]) -> argparse.ArgumentParser:
         default=["all"],
         metavar="STAGE",
         help=f"stages to run, out of: {', '.join(stages)}; default: all"
-        + (f" but {' and '.join(uploads)}, which must be named" if uploads else ""),
+        + (f" but {', '.join(named)}, which must be named" if named else ""),
     )
     for slot, file in SLOT_FILES.items():
         parser.add_argument(

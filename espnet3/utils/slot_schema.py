@@ -120,20 +120,26 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         **_EXPERIMENT,
         "system": _TEXT,
         "infer_config": _PATH,
-        "output_keys": _MAPPING,
+        "output_keys": Key(type=dict[str, str]),
         "extra_kwargs": _MAPPING,
-        "ui": _FREE,
-        "inference": _MAPPING,
-        "requirements": _FREE,
+        "ui": Key(settings="espnet3.demo.settings.UiSettings"),
+        "inference": Key(settings="espnet3.demo.settings.DemoInferenceSettings"),
+        "requirements": Key(type=list[str]),
         "readme_template": _PATH,
-        "pack": _MAPPING,
-        "model": _MAPPING,
-        "upload_demo": _MAPPING,
+        "pack": Key(settings="espnet3.demo.settings.PackDemoSettings"),
+        "model": Key(settings="espnet3.demo.settings.DemoModelSettings"),
+        "upload_demo": Key(settings="espnet3.demo.settings.UploadDemoSettings"),
     },
 }
 """Slot name without ``_config`` to its keys."""
 
-IMPORT_PATHS = ("tokenizer.text_builder.func",)
+IMPORT_PATHS = (
+    "tokenizer.text_builder.func",
+    "ui.builder",
+    "inference.provider_class",
+    "inference.runner_class",
+    "extra_kwargs.output_fn_path",
+)
 """Further keys, below the top level, that hold the dotted path of a function."""
 
 
@@ -218,6 +224,7 @@ RUN_CHECKS = (
     "espnet3.components.data.reference_checks.check_datasets",
     "espnet3.systems.base.run_checks.check_stages",
     "espnet3.systems.asr.run_checks.check_asr",
+    "espnet3.demo.run_checks.check_demo",
 )
 """Functions of a :class:`~espnet3.utils.run_checks.RunRequest` that yield findings."""
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from espnet3.errors import ConfigError, did_you_mean
-from espnet3.utils.stage_table import UPLOAD_STAGES
+from espnet3.utils.stage_table import NAMED_STAGES, UPLOAD_STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def resolve_stages(requested: Sequence[str], stages: Sequence[str]) -> list[str]
 
     Args:
         requested: Stage names in any order; ``all`` stands for the whole list without the stages
-            that publish, which run only when they are named.
+            that publish and ``pack_demo``, which run only when they are named.
         stages: The recipe's stages in the order in which they run.
 
     Raises:
@@ -42,7 +42,8 @@ def resolve_stages(requested: Sequence[str], stages: Sequence[str]) -> list[str]
         )
     if "all" not in requested:
         return [stage for stage in stages if stage in requested]
-    left_out = [s for s in stages if s in UPLOAD_STAGES and s not in requested]
-    if left_out:
-        logger.info("not run, because publishing needs its stage's name: %s", ", ".join(left_out))
+    left_out = [s for s in stages if s in NAMED_STAGES and s not in requested]
+    uploads = [stage for stage in left_out if stage in UPLOAD_STAGES]
+    if uploads:
+        logger.info("not run, because publishing needs its stage's name: %s", ", ".join(uploads))
     return [stage for stage in stages if stage not in left_out]

@@ -50,11 +50,11 @@ STAGES: dict[str, StageEntry] = {
     "upload_demo": StageEntry(slots=("demo_config",)),
 }
 
-REFUSED_STAGES: tuple[str, ...] = ("pack_demo", "upload_demo")
-"""Names that are kept for a later version; this one refuses to run them."""
-
 UPLOAD_STAGES: tuple[str, ...] = ("upload_model", "upload_demo")
 """Stages that publish. They run only when they are named, never through ``all``."""
+
+NAMED_STAGES: tuple[str, ...] = (*UPLOAD_STAGES, "pack_demo")
+"""Stages that are not part of ``all``."""
 
 
 def stage_entry(stage: str) -> StageEntry:

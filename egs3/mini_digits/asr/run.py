@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from src.system import MiniDigitsSystem
 
-from egs3.TEMPLATE.asr.run import DEFAULT_STAGES, build_parser, main, parse_cli_and_stage_args
+from egs3.TEMPLATE.asr.run import ALL_STAGES, build_parser, main, parse_cli_and_stage_args
 
-STAGES = [*DEFAULT_STAGES, "report"]
+STAGES = [*ALL_STAGES, "report"]
 NEEDS = {"report": ("training_config", "metrics_config", "publication_config")}
 
 if __name__ == "__main__":

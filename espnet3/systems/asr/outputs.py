@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,33 @@ def build_output(data: Any, model_output: Any, idx: Any) -> Any:
         {'utt_id': '7', 'hyp': 'hello'}
     """
     return _build(data, model_output, idx, lambda nbest: nbest[0][0])
+
+
+@trusted_target
+def build_scored_output(data: Any, model_output: Any, idx: Any) -> Any:
+    """Make a record of the best hypothesis, and of how sure the recogniser is.
+
+    Arguments are those of :func:`build_output`.
+
+    Returns:
+        ``{"utt_id", "hyp"[, "ref"], "confidence"}``, or a list of them for a batch. The confidence
+        is the probability of the hypothesis per symbol, a geometric mean, in [0, 1]. It is no
+        calibrated probability of being right.
+
+    Example:
+        >>> build_scored_output({}, [("one", ["one"], [3], -0.105)], 7)
+        {'utt_id': '7', 'hyp': 'one', 'confidence': 0.9}
+    """
+    records = build_output(data, model_output, idx)
+    if isinstance(idx, list):
+        rows = zip(records, model_output, strict=True)
+        return [record | {"confidence": _confidence(nbest[0])} for record, nbest in rows]
+    return records | {"confidence": _confidence(model_output[0])}
+
+
+def _confidence(hypothesis: Sequence[Any]) -> float:
+    _, _, token_ids, score = hypothesis
+    return round(min(1.0, math.exp(float(score) / max(1, len(token_ids)))), 3)
 
 
 @trusted_target

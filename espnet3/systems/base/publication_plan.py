@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError
 from espnet3.publication.pack_inputs import read_inputs
 from espnet3.publication.pack_plan import PackPlan, plan_pack
-from espnet3.publication.upload_plan import plan_upload
+from espnet3.publication.upload_plan import UploadPlan, plan_upload
 from espnet3.utils.run_plan import format_size
 from espnet3.utils.stage_plan import StagePlan
 
@@ -27,8 +27,8 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
     replaces = "replaces the bundle" if out_dir.is_dir() else "writes a bundle"
     return StagePlan(
         why=f"{replaces} if anything changed" if out_dir.is_dir() else replaces,
-        inputs=tuple(_short(weight.source) for weight in plan.weights),
-        outputs=(_short(out_dir),),
+        inputs=tuple(short_path(weight.source) for weight in plan.weights),
+        outputs=(short_path(out_dir),),
         notes=(f"copies {len(plan.copies)} more files, {format_size(size)}", *_gaps(plan)),
     )
 
@@ -36,7 +36,7 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
 def _gaps(plan: PackPlan) -> Iterator[str]:
     """Say what would be packed and is not there; earlier stages of the same run may make it."""
     for path in plan.absent:
-        yield f"does not exist yet: {_short(path)}"
+        yield f"does not exist yet: {short_path(path)}"
     if plan.scores is None:
         yield "the model card gets no results: there are no scores yet"
 
@@ -50,10 +50,19 @@ def plan_upload_model(system: Any) -> StagePlan:
     Raises:
         BundleError: If there is no bundle that could be sent.
     """
+    return describe_upload(lambda: plan_upload(system))
+
+
+def describe_upload(decide: Callable[[], UploadPlan]) -> StagePlan:
+    """Return what an upload would do.
+
+    Args:
+        decide: Returns the plan of the upload.
+    """
     try:
-        plan = plan_upload(system)
+        plan = decide()
     except ConfigError as error:
-        # Unlike a bundle that is not there, no earlier stage can mend this.
+        # Unlike a folder that is not there, no earlier stage can mend this.
         return StagePlan(state="would fail", is_final=True, why=str(error).partition("\n")[0])
     return StagePlan(
         why="sends what the repository lacks",
@@ -63,6 +72,6 @@ def plan_upload_model(system: Any) -> StagePlan:
     )
 
 
-def _short(path: Path) -> Path:
+def short_path(path: Path) -> Path:
     """Return a path as it reads from here, if it is below."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

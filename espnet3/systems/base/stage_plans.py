@@ -56,3 +56,17 @@ def plan_upload_model(system: Any) -> StagePlan:
     from espnet3.systems.base import publication_plan
 
     return publication_plan.plan_upload_model(system)
+
+
+def plan_pack_demo(system: Any) -> StagePlan:
+    """Plan the stage ``pack_demo``."""
+    from espnet3.systems.base import demo_plan
+
+    return demo_plan.plan_pack_demo(system)
+
+
+def plan_upload_demo(system: Any) -> StagePlan:
+    """Plan the stage ``upload_demo``."""
+    from espnet3.systems.base import demo_plan
+
+    return demo_plan.plan_upload_demo(system)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
-import espnet3
-from espnet3.errors import MissingConfigError, StageError
+from espnet3.errors import MissingConfigError
 from espnet3.systems.base import stage_plans
 from espnet3.systems.base.experiment_dir import find_exp_dir
 
@@ -22,12 +21,10 @@ from espnet3.systems.base.stage_targets import (
 )
 from espnet3.utils import publish_utils
 from espnet3.utils.log_reference import lookup, resolve_log_dir
-from espnet3.utils.stage_plan import StagePlan, planned_by
+from espnet3.utils.stage_plan import planned_by
 from espnet3.utils.stage_table import STAGES, flag_of, misspelt_slot, stage_entry
 
 logger = logging.getLogger(__name__)
-
-_NO_DEMO = f"is not part of espnet3 {espnet3.__version__}"
 
 
 class BaseSystem:
@@ -201,17 +198,21 @@ class BaseSystem:
         self._begin("upload_model", args, kwargs)
         return publish_utils.upload_model(self)
 
-    @planned_by(lambda _: StagePlan(state="would fail", is_final=True, why=_NO_DEMO))
+    @planned_by(stage_plans.plan_pack_demo)
     def pack_demo(self, *args: Any, **kwargs: Any) -> Any:
-        """Pack a demo around the bundle."""
-        self._begin("pack_demo", args, kwargs)
-        self._refuse("pack_demo", "espnet3.publication.InferenceSession runs a bundle from Python")
+        """Pack a web page around the model."""
+        from espnet3.demo import pack
 
-    @planned_by(lambda _: StagePlan(state="would fail", is_final=True, why=_NO_DEMO))
+        self._begin("pack_demo", args, kwargs)
+        return pack.pack_demo(self)
+
+    @planned_by(stage_plans.plan_upload_demo)
     def upload_demo(self, *args: Any, **kwargs: Any) -> Any:
-        """Upload the demo."""
+        """Try out the packed page and upload it to the Hub."""
+        from espnet3.demo import pack
+
         self._begin("upload_demo", args, kwargs)
-        self._refuse("upload_demo", "there is no demo to upload without pack_demo")
+        return pack.upload_demo(self)
 
     @staticmethod
     def _reject_stage_args(stage: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -239,7 +240,3 @@ class BaseSystem:
                     f"stage {stage} needs {slot}, which is None",
                     hint=f"pass {slot}= to {type(self).__name__}, or {flag_of(slot)} to run.py",
                 )
-
-    @staticmethod
-    def _refuse(stage: str, instead: str) -> NoReturn:
-        raise StageError(f"stage {stage} {_NO_DEMO}\n  {instead}")

@@ -1,0 +1,71 @@
+"""What packing wrote into a demo folder: the next packing replaces that and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import Self
+
+from espnet3.utils.path_utils import atomic_path, write_json, write_text
+
+RECORD_FILE = ".demo_manifest.json"
+
+
+class PackRecord:
+    """Writes into a demo folder and keeps the list of what it wrote.
+
+    At the end of a ``with`` block without an exception, files of the old list that were not written
+    again are removed; after an exception the new ones join the list.
+
+    Args:
+        folder: The demo folder; made if absent.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._old: set[str] = set()
+        self.files: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / RECORD_FILE
+        if path.is_file():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                self._old = set(json.loads(path.read_text(encoding="utf-8"))["files"])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        if kind is not None:
+            self._save(self._old | self.files)
+            return
+        for name in self._old - self.files:
+            self._remove(name)
+        self._save(self.files)
+
+    def copy(self, source: Path, name: str) -> None:
+        """Copy a file to a place in the demo."""
+        with atomic_path(self._folder / name) as temporary:
+            shutil.copyfile(source, temporary)
+        self.add(name)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file."""
+        write_text(self._folder / name, text)
+        self.add(name)
+
+    def add(self, *names: str) -> None:
+        """Note files that somebody else wrote."""
+        self.files.update(names)
+
+    def _remove(self, name: str) -> None:
+        path = self._folder / name
+        path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent == self._folder or any(parent.iterdir()):
+                return
+            parent.rmdir()
+
+    def _save(self, files: set[str]) -> None:
+        write_json(self._folder / RECORD_FILE, {"files": sorted(files)})

@@ -1,0 +1,314 @@
+"""One request to a demo: what the page holds goes in, what it shows comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from espnet3.demo.audio import read_audio, read_model_rate, write_audio
+from espnet3.demo.resolve import (
+    load_infer_config,
+    read_settings,
+    resolve_absolute_path,
+    resolve_extra_kwargs,
+    resolve_infer_kwargs,
+    resolve_infer_path,
+    resolve_output_keys,
+    resolve_provider_class,
+    resolve_runner_class,
+)
+from espnet3.demo.settings import ComponentSettings, DemoModelSettings
+from espnet3.errors import ConfigError, DataError, InferenceError, MissingConfigError
+from espnet3.publication import InferenceSession
+from espnet3.publication.code_scope import CodeScope, activate
+from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
+from espnet3.utils.config_utils import to_plain
+from espnet3.utils.types import PathLike, Seconds
+
+logger = logging.getLogger(__name__)
+
+
+class SingleItemDataset:
+    """A data set of one sample.
+
+    Args:
+        item: The sample.
+    """
+
+    def __init__(self, item: Any) -> None:
+        self._item = item
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        if index != 0:
+            raise IndexError(index)
+        return self._item
+
+
+class SessionRunner:
+    """Calls an :class:`~espnet3.publication.InferenceSession` as a runner calls a model."""
+
+    @staticmethod
+    def forward(idx: Any, dataset: Any = None, model: Any = None, **kwargs: Any) -> Any:
+        """Return what the session makes of one sample; its settings are its own."""
+        return model(dataset[idx], idx=idx)
+
+
+@dataclass
+class DemoRuntime:
+    """A model and how the page calls it.
+
+    Args:
+        infer_config: Its inference configuration; ``None`` for a packed model.
+        model: The model, or a session.
+        runner_cls: Class whose ``forward`` calls it; ``None`` to call the model itself.
+        output_keys: Output of the page → field of the result.
+        extra_kwargs: Constant arguments of ``forward``.
+        inputs: Settings of the inputs, by name.
+        outputs: Settings of the outputs, by name.
+        scope: The modules of the demo's own ``src``.
+    """
+
+    infer_config: DictConfig | None
+    model: Any
+    runner_cls: Any
+    output_keys: dict[str, str]
+    extra_kwargs: dict[str, Any]
+    inputs: Mapping[str, ComponentSettings] = field(default_factory=dict)
+    outputs: Mapping[str, ComponentSettings] = field(default_factory=dict)
+    scope: CodeScope | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of one request."""
+
+    values: list[Any]
+    """What the outputs show."""
+    result: Any
+    """What the model gave."""
+    item: Mapping[str, Any]
+    """What the model got."""
+    recordings: Mapping[str, tuple[int, Any]]
+    """The audio among it, by input: samples per second, and samples."""
+    elapsed: Seconds
+    """Time that the model took."""
+
+
+def build_runtime(demo_cfg: DictConfig | Mapping[str, Any], demo_dir: PathLike) -> DemoRuntime:
+    """Build the model of a demo, once.
+
+    Args:
+        demo_cfg: Demo configuration.
+        demo_dir: Folder of the demo, where its paths start.
+
+    Raises:
+        MissingConfigError: If there is neither a packed model nor an inference configuration, or
+            nothing says how to build the model; a ``RuntimeError``.
+        UntrustedCodeError: If a packed model wants what was not allowed.
+    """
+    folder = Path(demo_dir).resolve()
+    settings = read_settings(demo_cfg)
+    is_packed = bool(settings.model.dir_or_tag)
+    infer_cfg = None if is_packed else _load_infer_config(settings.infer_config, folder)
+    scope = _open_scope(folder, {"demo": demo_cfg, "infer": infer_cfg})
+    with inside(scope):
+        if infer_cfg is None:
+            runner: Any = SessionRunner
+            model: Any = _open_session(settings.model, folder, resolve_extra_kwargs(demo_cfg))
+        else:
+            runner = resolve_runner_class(demo_cfg, infer_cfg)
+            model = _find_provider(demo_cfg, infer_cfg).build_model(infer_cfg)
+    return DemoRuntime(
+        infer_config=infer_cfg,
+        model=model,
+        runner_cls=runner,
+        output_keys=resolve_output_keys(demo_cfg),
+        extra_kwargs={**resolve_infer_kwargs(infer_cfg), **resolve_extra_kwargs(demo_cfg)},
+        scope=scope,
+    )
+
+
+def run_inference(
+    runtime: DemoRuntime,
+    *,
+    ui_names: Sequence[str],
+    ui_values: Sequence[Any],
+    output_names: Sequence[str],
+) -> list[Any]:
+    """Answer one request.
+
+    Args:
+        runtime: Model and settings.
+        ui_names: Names of the inputs.
+        ui_values: What they hold; audio as ``(rate, samples)``.
+        output_names: Names of the outputs.
+
+    Returns:
+        What the outputs show, in their order.
+
+    Raises:
+        ConfigError: If the outputs do not match ``output_keys`` or the result; a ``ValueError``.
+        DataError: If nothing was recorded, or too much; a ``ValueError``.
+        InferenceError: If the model cannot be called; a ``RuntimeError``.
+    """
+    request = {"ui_names": ui_names, "ui_values": ui_values, "output_names": output_names}
+    return answer(runtime, **request).values
+
+
+def answer(
+    runtime: DemoRuntime,
+    *,
+    ui_names: Sequence[str],
+    ui_values: Sequence[Any],
+    output_names: Sequence[str],
+) -> Answer:
+    """Answer one request as :func:`run_inference` does, and say more about it."""
+    _check_output_names(runtime.output_keys, output_names)
+    rate = read_model_rate(runtime.model)
+    item: dict[str, Any] = {}
+    recordings: dict[str, tuple[int, Any]] = {}
+    for name, value in zip(ui_names, ui_values, strict=True):
+        settings = runtime.inputs.get(name) or ComponentSettings(name=name)
+        recording = read_audio(value, settings, settings.sample_rate or rate)
+        item[name] = value if recording is None else recording[1]
+        if recording is not None:
+            recordings[name] = recording
+    start = time.perf_counter()
+    with inside(runtime.scope):
+        result = _call(runtime, item)
+    elapsed = time.perf_counter() - start
+    return Answer(
+        values=[_show(runtime, result, name) for name in output_names],
+        result=result,
+        item=item,
+        recordings=recordings,
+        elapsed=elapsed,
+    )
+
+
+@contextlib.contextmanager
+def inside(scope: CodeScope | None) -> Iterator[None]:
+    """Let imports find the modules of a demo, if it has any."""
+    with contextlib.nullcontext() if scope is None else scope.active():
+        yield
+
+
+def _open_scope(demo_dir: Path, configs: Mapping[str, Any]) -> CodeScope | None:
+    """Return the modules of a demo's own ``src``, if a configuration names one of them.
+
+    Otherwise they must not be found: one could have the name of a library.
+    """
+    plain = {name: to_plain(config) for name, config in configs.items()}
+    return activate(demo_dir, DEFAULT_ROOTS) if find_references(plain, DEFAULT_ROOTS) else None
+
+
+def _load_infer_config(configured: Path | None, folder: Path) -> DictConfig:
+    path = resolve_infer_path(configured, folder / "demo.yaml")
+    if path is None:
+        raise MissingConfigError(
+            "infer_config is required", hint="or model.dir_or_tag, for a packed model"
+        )
+    config = load_infer_config(path)
+    root = resolve_absolute_path(config.get("recipe_dir") or ".", base=folder)
+    return OmegaConf.merge(config, {"recipe_dir": str(root)})  # type: ignore[return-value]
+
+
+def _find_provider(demo_cfg: DictConfig | Mapping[str, Any], infer_cfg: DictConfig) -> Any:
+    provider = resolve_provider_class(demo_cfg, infer_cfg)
+    if provider is None:
+        raise MissingConfigError(
+            "nothing says how the model is built", hint="set system, or inference.provider_class"
+        )
+    return provider
+
+
+def _open_session(
+    settings: DemoModelSettings, folder: Path, extra_kwargs: Mapping[str, Any]
+) -> InferenceSession:
+    own = inspect.signature(InferenceSession.from_pretrained).parameters
+    clash = sorted(set(settings.call_args or {}) & set(own))
+    if clash:
+        raise ConfigError("is no argument of a model", key=f"model.call_args.{clash[0]}")
+    allowed = ("input_key", "output_fn_path")
+    unknown = sorted(set(extra_kwargs) - set(allowed))
+    if unknown:
+        raise ConfigError(
+            f"has no effect on a packed model, which takes {' and '.join(allowed)}",
+            key=f"extra_kwargs.{unknown[0]}",
+            hint="put arguments of the model into model.call_args",
+        )
+    local = folder / str(settings.dir_or_tag)
+    return InferenceSession.from_pretrained(
+        str(local if local.exists() else settings.dir_or_tag),
+        trust_user_code=settings.trust_user_code,
+        **extra_kwargs,
+        **(settings.call_args or {}),
+    )
+
+
+def _call(runtime: DemoRuntime, item: Mapping[str, Any]) -> Any:
+    if runtime.runner_cls is not None:
+        forward: Callable[..., Any] = runtime.runner_cls.forward
+        dataset = SingleItemDataset(item)
+        return forward(0, dataset=dataset, model=runtime.model, **runtime.extra_kwargs)
+    if not callable(runtime.model):
+        raise InferenceError(f"{type(runtime.model).__name__} is no model: it cannot be called")
+    if len(item) != 1:
+        raise ConfigError(
+            f"a model without a runner takes one input, not {len(item)}", key="ui.inputs"
+        )
+    return runtime.model(*item.values())
+
+
+def _check_output_names(output_keys: Mapping[str, str], names: Sequence[str]) -> None:
+    if names and not output_keys:
+        raise ConfigError("output_keys is required: which field does each output show?")
+    missing, extra = sorted(set(names) - set(output_keys)), sorted(set(output_keys) - set(names))
+    if missing or extra:
+        raise ConfigError(
+            f"does not match the outputs of the page: missing {missing}, extra {extra}",
+            key="output_keys",
+        )
+
+
+def _show(runtime: DemoRuntime, result: Any, name: str) -> Any:
+    settings = runtime.outputs.get(name)
+    rate = settings.sample_rate if settings else None
+    value = result
+    if isinstance(result, Mapping):
+        key = runtime.output_keys[name]
+        if key not in result:
+            raise ConfigError(
+                "is no field of the result",
+                key=f"output_keys.{name}",
+                value=key,
+                hint="it has: " + ", ".join(map(str, result)),
+            )
+        value = result[key]
+        rate = rate or result.get("sample_rate")
+    if settings is None or settings.type != "audio":
+        return value
+    return write_audio(value, rate or read_model_rate(runtime.model))
+
+
+__all__ = [
+    "Answer",
+    "DataError",
+    "DemoRuntime",
+    "SessionRunner",
+    "SingleItemDataset",
+    "answer",
+    "build_runtime",
+    "run_inference",
+]

@@ -1,0 +1,58 @@
+"""What a demo of somebody else may not do before its user has said so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from espnet3.demo.resolve import load_demo_config, read_settings, resolve_extra_kwargs
+from espnet3.demo.settings import ComponentSettings, DemoSettings, UiSettings
+from espnet3.errors import UntrustedCodeError
+from espnet3.publication.security import bundle_policy
+from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
+from espnet3.utils.config_utils import to_plain
+from espnet3.utils.import_utils import import_object, use_target_policy
+from espnet3.utils.types import PathLike
+
+_FILES = ("file", "image", "video", "markdown", "plot", "dataframe")
+"""Components whose value may be a path."""
+
+
+def check_demo(demo_dir: PathLike) -> None:
+    """Raise unless a demo runs nothing of its own: neither its code, nor what its configs name.
+
+    That leaves packed models, which are loaded under the rules for bundles that nobody vouches for.
+
+    Raises:
+        UntrustedCodeError: If it wants more; a ``ValueError``.
+    """
+    folder = Path(demo_dir).resolve()
+    config = load_demo_config(folder)
+    named = find_references({"demo": to_plain(config)}, DEFAULT_ROOTS)
+    reasons = [*_reasons(read_settings(config)), *((key, f"runs {path}") for key, path in named)]
+    for key, reason in reasons:
+        raise UntrustedCodeError(
+            f"{folder}: {key} {reason}\n"
+            "  read the folder first; then allow it with --trust_user_code"
+        )
+    path = resolve_extra_kwargs(config).get("output_fn_path")
+    if path:
+        with use_target_policy(bundle_policy(folder)):
+            import_object(path, key="extra_kwargs.output_fn_path")
+
+
+def _reasons(settings: DemoSettings) -> Iterator[tuple[str, str]]:
+    if not settings.model.dir_or_tag:
+        yield "infer_config", "builds whatever it names, because there is no packed model"
+    if settings.model.trust_user_code:
+        yield "model.trust_user_code", "lets the packed model run code"
+    if settings.ui is not None and settings.ui.builder:
+        yield "ui.builder", f"runs {settings.ui.builder}"
+    for component in _components(settings):
+        if component.gradio_kwargs or (component.value is not None and component.type in _FILES):
+            yield f"the component {component.name!r}", "may open files of this machine"
+
+
+def _components(settings: DemoSettings) -> Iterator[ComponentSettings]:
+    ui = settings.ui or UiSettings()
+    yield from (*(ui.inputs or ()), *(ui.outputs or ()))

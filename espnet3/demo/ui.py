@@ -1,0 +1,195 @@
+"""The components of the page, from a description in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from espnet3.demo.settings import ComponentSettings, UiSettings
+from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.config_utils import to_plain
+from espnet3.utils.import_utils import require_package
+from espnet3.utils.settings import parse_settings
+
+_SOURCES = {"mic": "microphone", "microphone": "microphone", "file": "upload", "upload": "upload"}
+
+Builder = Callable[[ComponentSettings, bool], dict[str, Any]]
+"""Gets a component and whether it is an input; returns the arguments of its Gradio class."""
+
+
+@dataclass(frozen=True)
+class UiSpec:
+    """The page of a demo: Gradio components, their names, and the texts around them.
+
+    Args:
+        inputs: Components that the user fills.
+        outputs: Components that show the result.
+        input_names: Field of the sample, for each input.
+        output_names: Name in ``output_keys``, for each output.
+        title: Heading.
+        description: Markdown below it.
+        article: Markdown at the end.
+        button_label: Text on the button.
+    """
+
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+    input_names: Sequence[str]
+    output_names: Sequence[str]
+    title: str | None = None
+    description: str | None = None
+    article: str | None = None
+    button_label: str | None = None
+
+
+def require_gradio() -> Any:
+    """Return the module ``gradio``.
+
+    Raises:
+        MissingDependencyError: If it is not installed; an ``ImportError``.
+    """
+    return require_package("gradio", extra="demo", feature="the demo")
+
+
+def build_ui_from_config(ui_cfg: Mapping[str, Any]) -> UiSpec:
+    """Build the components that a ``ui`` section describes.
+
+    Args:
+        ui_cfg: ``inputs``, ``outputs``, and optionally ``title``, ``description``, ``article``,
+            ``button.label``.
+
+    Raises:
+        ConfigError: If a component has no name or an unknown type, or two share a name.
+        MissingDependencyError: If Gradio is not installed.
+    """
+    settings = read_ui(ui_cfg)
+    inputs, outputs = settings.inputs or (), settings.outputs or ()
+    return UiSpec(
+        inputs=[_build(component, is_input=True) for component in inputs],
+        outputs=[_build(component, is_input=False) for component in outputs],
+        input_names=[str(component.name) for component in inputs],
+        output_names=[str(component.name) for component in outputs],
+        title=settings.title,
+        description=settings.description,
+        article=settings.article,
+        button_label=settings.button.label,
+    )
+
+
+def read_ui(ui_cfg: Mapping[str, Any]) -> UiSettings:
+    """Check a ``ui`` section; Gradio is not needed.
+
+    Raises:
+        ConfigError: As :func:`build_ui_from_config`.
+    """
+    settings = parse_settings(to_plain(ui_cfg), UiSettings, key="ui")
+    for side in ("inputs", "outputs"):
+        _check_components(getattr(settings, side) or (), f"ui.{side}")
+    return settings
+
+
+def register_component(kind: str, class_name: str, builder: Builder) -> None:
+    """Add a component type, or replace one.
+
+    Args:
+        kind: Value of ``type``.
+        class_name: Class in the module ``gradio``.
+        builder: Makes its arguments.
+    """
+    BUILDERS[kind] = (class_name, builder)
+
+
+def _check_components(components: Sequence[ComponentSettings], path: str) -> None:
+    seen: set[str] = set()
+    for index, component in enumerate(components):
+        key = f"{path}[{index}]"
+        if not (component.name or "").strip():
+            raise ConfigError("must include a non-empty 'name'", key=key)
+        kind = (component.type or "").lower()
+        if kind not in BUILDERS:
+            raise ConfigError(
+                f"Unsupported UI component type: {component.type}",
+                key=f"{key}.type",
+                hint=did_you_mean(kind, BUILDERS) or "known types: " + ", ".join(sorted(BUILDERS)),
+            )
+        if component.name in seen:
+            raise ConfigError("occurs twice", key=f"{key}.name", value=component.name)
+        seen.add(str(component.name))
+        if kind == "audio":
+            _sources(component, key)
+
+
+def _build(component: ComponentSettings, *, is_input: bool) -> Any:
+    class_name, builder = BUILDERS[str(component.type).lower()]
+    arguments = {
+        "label": component.label or component.name,
+        **builder(component, is_input),
+        **(component.gradio_kwargs or {}),
+    }
+    return getattr(require_gradio(), class_name)(render=False, **arguments)
+
+
+def _given(component: ComponentSettings, **names: str) -> dict[str, Any]:
+    """Return those settings that are set, under the names that Gradio gives them."""
+    values = {to: getattr(component, name) for name, to in names.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _sources(component: ComponentSettings, key: str) -> list[str]:
+    names = component.sources or ("microphone", "upload")
+    unknown = [name for name in names if name.lower() not in _SOURCES]
+    if unknown:
+        raise ConfigError(
+            "must hold microphone (mic) or upload (file)", key=f"{key}.sources", value=unknown[0]
+        )
+    return list(dict.fromkeys(_SOURCES[name.lower()] for name in names))
+
+
+def _audio(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
+    # No button that shares a recording with others.
+    arguments = {"type": component.audio_type or "numpy", "buttons": ["download"]}
+    return {**arguments, "sources": _sources(component, "ui")} if is_input else arguments
+
+
+def _textbox(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
+    arguments = _given(component, placeholder="placeholder", value="value")
+    buttons = {} if is_input else {"buttons": ["copy"]}
+    return {"lines": component.lines or 1, **arguments, **buttons}
+
+
+def _dropdown(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
+    return {"choices": list(component.choices or ()), **_given(component, value="value")}
+
+
+def _slider(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
+    given = _given(component, min="minimum", max="maximum", step="step", value="value")
+    return {"minimum": 0, "maximum": 1, "step": 1, **given}
+
+
+def _checkbox(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
+    return {"value": bool(component.value)}
+
+
+def _with_value(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
+    return _given(component, value="value")
+
+
+BUILDERS: dict[str, tuple[str, Builder]] = {
+    "audio": ("Audio", _audio),
+    "checkbox": ("Checkbox", _checkbox),
+    "dataframe": ("Dataframe", _with_value),
+    "dropdown": ("Dropdown", _dropdown),
+    "file": ("File", _with_value),
+    "image": ("Image", _with_value),
+    "json": ("JSON", _with_value),
+    "label": ("Label", _with_value),
+    "markdown": ("Markdown", _with_value),
+    "number": ("Number", _with_value),
+    "plot": ("Plot", _with_value),
+    "slider": ("Slider", _slider),
+    "text": ("Textbox", _textbox),
+    "textbox": ("Textbox", _textbox),
+    "video": ("Video", _with_value),
+}
+"""Component type → class in the module ``gradio``, and the function that makes its arguments."""
