@@ -56,11 +56,27 @@ def test_importing_espnet3_loads_nothing_else() -> None:
         "espnet3.systems.base.metric",
         "espnet3.systems.asr.system",
         "espnet3.publication",
+        "espnet3.demo.run_checks",
+        "espnet3.demo.settings",
         "egs3.TEMPLATE.asr.run",
     ],
 )
 def test_modules_on_the_way_to_help_load_only_omegaconf_and_yaml(module: str) -> None:
     assert _third_party(f"import {module}") <= LIGHT_THIRD_PARTY
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        f"espnet3.demo.{name}"
+        for name in ("pack", "setup", "resolve", "runtime", "ui", "app_builder")
+    ]
+    + ["espnet3.utils.publish_utils", "espnet3.publication"],
+)
+def test_publication_and_demo_import_without_optional_packages(module: str) -> None:
+    optional = ("gradio", "espnet2", "espnet_model_zoo", "huggingface_hub", "safetensors")
+    blocked = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in optional)
+    _loaded_packages(f"{blocked}import {module}")
 
 
 @pytest.mark.parametrize("recipe", ["mini_digits", "fsdd", "mini_an4", "TEMPLATE"])

@@ -19,7 +19,7 @@ from espnet3.utils.run_checks import RunRequest, check_run
 from tests.conftest import REPO_ROOT
 
 EGS3 = REPO_ROOT / "egs3"
-SLOTS = ("training", "inference", "metrics", "publication")
+SLOTS = ("training", "inference", "metrics", "publication", "demo")
 CONFIGS = sorted(
     path.relative_to(EGS3) for slot in SLOTS for path in EGS3.glob(f"*/*/conf/{slot}*.yaml")
 )

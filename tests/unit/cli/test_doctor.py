@@ -129,18 +129,18 @@ def test_other_owners_of_our_packages_are_named(recipe, monkeypatch, capsys, is_
     assert "use an environment without espnet" in out
 
 
-def test_stages_that_this_version_refuses_are_left_out(recipe, capsys):
+def test_a_recipe_with_a_demo_is_told_what_it_needs(recipe, capsys):
     (recipe / "conf/demo.yaml").write_text("exp_tag: x\n")
     script = (recipe / "run.py").read_text()
     (recipe / "run.py").write_text(script.replace("DEFAULT_STAGES", "ALL_STAGES"))
     assert main(["doctor", str(recipe)]) == 0
-    assert "_demo" not in capsys.readouterr().out
+    assert "pack_demo" in capsys.readouterr().out
 
 
 def test_without_a_recipe_all_stages_are_shown(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "pack_model" in out and "demo" not in out and "folders:" not in out
+    assert "pack_model" in out and "upload_demo" in out and "folders:" not in out
 
 
 def test_a_folder_that_is_no_recipe_is_refused(tmp_path, capsys):

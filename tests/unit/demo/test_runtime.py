@@ -30,7 +30,10 @@ def runtime(**changes) -> DemoRuntime:
     return DemoRuntime(**{**given, **changes})
 
 
-def ask(run, value=(8000, np.ones(4, np.int16)), names=("speech",), outputs=("text",)):
+FOUR = (8000, np.ones(4, np.int16))
+
+
+def ask(run, value=FOUR, names=("speech",), outputs=("text",)):
     values = value if len(names) > 1 else [value]
     return run_inference(run, ui_names=names, ui_values=values, output_names=outputs)
 

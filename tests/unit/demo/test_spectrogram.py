@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet3.demo.spectrogram import draw_spectrogram
@@ -20,6 +20,7 @@ def test_a_tone_is_a_line_at_its_frequency(hertz):
     assert brightest_row(hertz) == pytest.approx(hertz / 8000, abs=0.02)
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 30_000), st.sampled_from([8000, 16000, 44100]))
 def test_every_length_gives_a_picture_of_bounded_size(length, rate):
     picture = draw_spectrogram(np.zeros(length, np.float32), rate)

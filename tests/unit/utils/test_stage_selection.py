@@ -24,6 +24,12 @@ def test_all_leaves_publishing_out_and_says_so(caplog):
     assert "publishing needs its stage's name: upload_model, upload_demo" in caplog.text
 
 
+def test_all_leaves_packing_a_demo_out():
+    stages = ["train", "pack_demo", "measure"]
+    assert resolve_stages(["all"], stages) == ["train", "measure"]
+    assert resolve_stages(["pack_demo", "all"], stages) == stages
+
+
 def test_a_named_upload_runs_beside_all():
     assert resolve_stages(["all", "upload_demo"], STAGES) == [*STAGES[:3], "upload_demo"]
 

@@ -1,4 +1,4 @@
-"""The model card that `pack_model` fills by default."""
+"""The cards that `pack_model` and `pack_demo` fill by default."""
 
 from __future__ import annotations
 
@@ -8,3 +8,10 @@ def get_readme() -> str:
     from espnet3.publication.model_card import built_in_template
 
     return built_in_template()
+
+
+def get_demo_readme() -> str:
+    """Return the template of a demo; a recipe's `pack.readme_template` replaces it."""
+    from espnet3.publication.model_card import built_in_template
+
+    return built_in_template("demo_readme.md")

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import gc
+import re
+import shutil
+from pathlib import Path
+
+import gradio
+import pytest
+from omegaconf import OmegaConf
+
+from espnet3.demo.app_builder import _normalize_ui_spec, build_demo_app
+from espnet3.demo.resolve import load_demo_config
+from espnet3.demo.ui import UiSpec
+from espnet3.errors import ConfigError
+from tests.unit.demo.conftest import tone
+from tests.unit.publication.conftest import write
+
+# Gradio makes event loops for its pages and leaves them to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collect_garbage():
+    yield
+    gc.collect()
+
+
+def make_demo(folder: Path, **config) -> Path:
+    model = {"_target_": "tests.unit.demo.backends.Length"}
+    write(folder / "infer.yaml", {"model": model, "input_key": "speech"})
+    given = {
+        "infer_config": "infer.yaml",
+        "inference": {
+            "provider_class": "tests.unit.demo.backends.Provider",
+            "runner_class": "tests.unit.demo.backends.Runner",
+        },
+        "output_keys": {"text": "hyp"},
+    }
+    write(folder / "demo.yaml", {**given, **config})
+    return folder
+
+
+def component(app, kind) -> list:
+    return [block for block in app.blocks.values() if type(block) is getattr(gradio, kind)]
+
+
+def respond(app, *values):
+    (function,) = [f for f in app.fns.values() if f.api_name == "run"]
+    return function.fn(*values)
+
+
+PAGE = {
+    "inputs": [{"name": "speech", "type": "audio"}],
+    "outputs": [{"name": "text", "type": "textbox"}],
+}
+
+
+def test_an_app_with_classes_of_ones_own(tmp_path):
+    app = build_demo_app(make_demo(tmp_path, ui={**PAGE, "title": "Mine", "details": False}))
+    assert isinstance(app, gradio.Blocks) and app.title == "Mine"
+    assert respond(app, (8000, tone(rate=8000))) == "8000 float32"
+    assert component(app, "Image") == []
+
+
+def test_without_a_page_the_system_has_one(tmp_path):
+    app = build_demo_app(make_demo(tmp_path, system="asr"))
+    assert app.title == "ASR Demo"
+    assert [audio.label for audio in component(app, "Audio")] == ["speech"]
+    (button,) = component(app, "Button")
+    assert button.value == "Run"
+
+
+def test_a_page_must_come_from_somewhere(tmp_path):
+    with pytest.raises(ValueError, match="ui"):
+        build_demo_app(make_demo(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        build_demo_app(tmp_path / "nowhere")
+
+
+def test_confidence_time_and_spectrogram_are_shown_beside_the_outputs(demo_dir):
+    app = build_demo_app(demo_dir)
+    text, facts, picture = respond(app, (16000, tone()))
+    assert isinstance(text, str)
+    assert re.fullmatch(r"\*\*Confidence \d+%\*\* · \d+\.\d\d s for 1\.0 s of audio", facts), facts
+    assert picture.ndim == 3 and picture.shape[2] == 3
+
+
+def test_mistakes_of_the_user_are_told_and_others_get_a_number(tmp_path, caplog):
+    app = build_demo_app(make_demo(tmp_path, system="asr"))
+    with pytest.raises(gradio.Error, match="There is no audio"):
+        respond(app, None)
+    assert caplog.records == []
+    with pytest.raises(gradio.Error, match=r"Error ([0-9a-f]{8}) in the log") as caught:
+        respond(app, "not audio at all")
+    number = re.search(r"[0-9a-f]{8}", str(caught.value))[0]
+    assert f"request {number} failed" in caplog.text and "Traceback" in caplog.text
+    assert "not audio" not in str(caught.value)
+
+
+def test_the_article_is_a_file_of_the_demo_without_its_front_matter(tmp_path):
+    ui = {**PAGE, "article": "short", "article_path": "README.md"}
+    folder = make_demo(tmp_path / "demo", ui=ui)
+    texts = [block.value for block in component(build_demo_app(folder), "Markdown")]
+    assert "short" in texts
+    write(folder / "README.md", "---\ntitle: x\n---\n# Long\n")
+    texts = [block.value for block in component(build_demo_app(folder), "Markdown")]
+    assert "# Long" in texts and "short" not in texts
+    write(tmp_path / "secret.txt", "secret")
+    with pytest.raises(ConfigError, match="lies outside of the demo"):
+        build_demo_app(make_demo(folder, ui={**ui, "article_path": "../secret.txt"}))
+
+
+def test_markdown_cannot_bring_html_of_its_own(tmp_path):
+    app = build_demo_app(make_demo(tmp_path, ui={**PAGE, "description": "<script>x</script>"}))
+    assert all(block.sanitize_html for block in component(app, "Markdown"))
+
+
+CODE = """
+import gradio as gr
+from espnet3.demo.ui import UiSpec
+
+def build(config):
+    return UiSpec(inputs=[gr.Audio(render=False)], outputs=[gr.Label(render=False)],
+                  input_names=["speech"], output_names=["text"], title=config.ui.title)
+
+def describe(config):
+    return {"title": "From code", "inputs": [{"name": "speech", "type": "audio"}],
+            "outputs": [{"name": "text", "type": "markdown"}]}
+
+def wrong(config):
+    return 3
+"""
+
+
+def test_a_page_from_code_of_the_demo(tmp_path):
+    write(tmp_path / "src" / "page.py", CODE)
+    app = build_demo_app(make_demo(tmp_path, ui={"builder": "src.page.build", "title": "Coded"}))
+    assert app.title == "Coded" and len(component(app, "Label")) == 1
+    assert respond(app, (8000, tone(rate=8000)))[0] == "8000 float32"
+    app = build_demo_app(make_demo(tmp_path, ui={"builder": "src.page.describe"}))
+    assert app.title == "From code"
+    with pytest.raises(ConfigError, match="must return a UiSpec or a mapping, got int"):
+        build_demo_app(make_demo(tmp_path, ui={"builder": "src.page.wrong"}))
+
+
+def test_the_page_of_a_packed_demo_is_that_of_its_configuration(demo_dir, tmp_path):
+    folder = shutil.copytree(demo_dir, tmp_path / "demo")
+    ui = {"ui": {"button": {"label": "Go"}, "concurrency": 2}}
+    OmegaConf.save(OmegaConf.merge(load_demo_config(folder), ui), folder / "demo.yaml")
+    app = build_demo_app(folder)
+    assert component(app, "Button")[0].value == "Go"
+    (function,) = [f for f in app.fns.values() if f.api_name == "run"]
+    assert function.concurrency_limit == 2
+
+
+@pytest.mark.parametrize("wrap", [dict, OmegaConf.create])
+def test_pages_are_accepted_in_every_form(wrap):
+    spec = _normalize_ui_spec(wrap(PAGE))
+    assert isinstance(spec, UiSpec) and _normalize_ui_spec(spec) is spec

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from omegaconf import OmegaConf
+
+from espnet3.demo.resolve import load_demo_config
+from espnet3.demo.trust import check_demo
+from espnet3.errors import UntrustedCodeError, UntrustedTargetError
+
+
+def test_a_demo_around_a_packed_model_needs_no_trust(demo_dir):
+    check_demo(demo_dir)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model": {"dir_or_tag": None}, "infer_config": "x.yaml"}, "infer_config"),
+        ({"model": {"trust_user_code": True}}, "model.trust_user_code"),
+        ({"ui": {"builder": "os.getcwd"}}, "ui.builder"),
+        ({"ui": {"builder": "src.page.build"}}, "ui.builder"),
+        ({"extra_kwargs": {"output_fn_path": "src.x.f"}}, "output_fn_path"),
+        ({"extra_kwargs": {"output_fn_path": "os.system"}}, "os.system"),
+        ({"extra_kwargs": {"output_fn_path": "espnet3.utils.path_utils.write_text"}}, "write_text"),
+        (
+            {"ui": {"outputs": [{"name": "text", "type": "file", "value": "/etc/passwd"}]}},
+            "'text'",
+        ),
+        (
+            {"ui": {"inputs": [{"name": "x", "type": "audio", "gradio_kwargs": {"value": "/x"}}]}},
+            "'x'",
+        ),
+    ],
+)
+def test_what_runs_code_or_opens_files_is_refused(demo_dir, tmp_path, changes, named):
+    folder = shutil.copytree(demo_dir, tmp_path / "demo")
+    OmegaConf.save(OmegaConf.merge(load_demo_config(folder), changes), folder / "demo.yaml")
+    with pytest.raises(UntrustedCodeError, match=named) as caught:
+        check_demo(folder)
+    is_target = isinstance(caught.value, UntrustedTargetError)
+    assert is_target or "--trust_user_code" in str(caught.value)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from espnet3.demo import trial
+from espnet3.demo.pack import upload_demo
+from espnet3.demo.upload import plan_upload_demo
+from espnet3.errors import BundleError, ConfigError, MissingConfigError
+from espnet3.utils import publish_utils
+from tests.unit.demo.conftest import make_system
+
+
+class Client:
+    """Takes an upload and remembers it."""
+
+    def __init__(self):
+        self.calls: list[tuple[str, dict]] = []
+
+    def create_repo(self, **arguments):
+        self.calls.append(("create_repo", arguments))
+
+    def upload_folder(self, **arguments):
+        folder = Path(arguments["folder_path"])
+        files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+        self.calls.append(("upload_folder", {**arguments, "files": files}))
+
+
+@pytest.fixture
+def client(monkeypatch) -> Client:
+    made = Client()
+    monkeypatch.setattr(publish_utils, "HfApi", lambda: made)
+    return made
+
+
+@pytest.fixture
+def packed(demo_dir, tmp_path) -> Path:
+    return shutil.copytree(demo_dir, tmp_path / "demo")
+
+
+@pytest.fixture
+def tried(monkeypatch) -> list[Path]:
+    """Folders that were tried out, instead of doing it."""
+    folders: list[Path] = []
+    monkeypatch.setattr(trial, "try_out", folders.append)
+    return folders
+
+
+def system(folder: Path, **upload):
+    target = {"hf_username": "ada", "repo_name": "digits"}
+    config = {"pack": {"out_dir": str(folder)}, "upload_demo": {**target, **upload}}
+    return make_system(config)
+
+
+def test_a_demo_is_tried_out_and_sent_whole(packed, client, tried):
+    upload_demo(system(packed))
+    assert tried == [packed]
+    (_, created), (_, sent) = client.calls
+    assert created == {
+        "repo_id": "ada/digits", "repo_type": "space", "space_sdk": "gradio",
+        "private": None, "exist_ok": True,
+    }  # fmt: skip
+    assert (sent["repo_id"], sent["repo_type"]) == ("ada/digits", "space")
+    assert {"app.py", "demo.yaml", "README.md", "requirements.txt", "model/meta.yaml"} <= sent[
+        "files"
+    ]
+
+
+def test_a_demo_that_does_not_answer_is_not_sent(packed, client, monkeypatch):
+    def fail(folder):
+        raise BundleError("does not answer")
+
+    monkeypatch.setattr(trial, "try_out", fail)
+    with pytest.raises(BundleError, match="does not answer"):
+        upload_demo(system(packed))
+    assert client.calls == []
+    upload_demo(system(packed, try_out=False))
+    assert len(client.calls) == 2
+
+
+def test_a_space_gets_what_the_settings_say(packed, client, tried, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "hidden")
+    settings = {
+        "hardware": "t4-small",
+        "private": False,
+        "variables": {"MODE": "fast"},
+        "secrets": ["MY_KEY"],
+        "create": {"private": True, "hardware": "cpu-upgrade", "organization": "lab"},
+    }
+    upload_demo(system(packed, **settings))
+    created = client.calls[0][1]
+    assert created["repo_id"] == "lab/digits" and created["private"] is True
+    assert created["space_hardware"] == "cpu-upgrade"
+    assert created["space_secrets"] == [{"key": "MY_KEY", "value": "hidden"}]
+    assert created["space_variables"] == [{"key": "MODE", "value": "fast"}]
+    monkeypatch.delenv("MY_KEY")
+    with pytest.raises(ConfigError, match="is no environment variable"):
+        plan_upload_demo(system(packed, **settings))
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(RuntimeError, match="upload_demo requires demo_config"):
+        upload_demo(make_system(None))
+    with pytest.raises(RuntimeError, match=r"upload_demo: must be a section"):
+        upload_demo(make_system({"system": "asr"}))
+    with pytest.raises(RuntimeError, match="hf_repo, or hf_username and repo_name"):
+        upload_demo(make_system({"upload_demo": {"hf_username": "ada"}}))
+    with pytest.raises(RuntimeError, match=f"Demo pack not found: {tmp_path / 'demo'}"):
+        upload_demo(system(tmp_path / "demo"))
+    with pytest.raises(MissingConfigError):
+        plan_upload_demo(make_system({"upload_demo": {}}))
+
+
+@pytest.mark.parametrize(
+    ("upload", "message"),
+    [
+        ({"hf_username": "your-name"}, "placeholder"),
+        ({"hf_repo": "no-slash"}, "is no name of a repository"),
+        ({"token": "hf_x"}, "must not stand in a file"),
+        ({"repo_type": "palace"}, "must be one of"),
+        ({"hf_user": "ada"}, 'did you mean "hf_username'),
+    ],
+)
+def test_wrong_settings_are_refused(packed, upload, message):
+    with pytest.raises(ConfigError, match=message):
+        upload_demo(system(packed, **upload))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("sdk: gradio\n", "sdk: docker\n", "sdk"),
+        ("app_file: app.py\n", "app_file: main.py\n", "app_file"),
+        ("sdk_version: ", "sdk_version: newest #", "sdk_version"),
+    ],
+)
+def test_a_space_needs_its_fields(packed, client, tried, old, new, field):
+    readme = packed / "README.md"
+    readme.write_text(readme.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=rf"{field} = .* is not what a Space needs"):
+        upload_demo(system(packed))
+    assert client.calls == [] and tried == []
+    upload_demo(system(packed, repo_type="model"))
+    assert client.calls[0][1]["repo_type"] == "model"
+
+
+def test_secrets_do_not_leave(packed, client, tried):
+    (packed / "notes.txt").write_text("token: hf_" + "a1B2" * 9 + "\n")
+    with pytest.raises(BundleError, match=r"notes\.txt:1"):
+        upload_demo(system(packed))
+    assert client.calls == []
+
+
+def test_linked_folders_are_refused_because_the_hub_would_drop_them(packed, tmp_path):
+    (tmp_path / "other").mkdir()
+    (packed / "linked").symlink_to(tmp_path / "other")
+    with pytest.raises(BundleError, match="is a link to a folder"):
+        plan_upload_demo(system(packed))
+
+
+def test_a_dry_run_starts_and_sends_nothing(packed, client, tried, caplog):
+    caplog.set_level("INFO")
+    upload_demo(system(packed, dry_run=True))
+    assert tried == [] and client.calls == []
+    assert "ada/digits" in caplog.text and "app.py" in caplog.text
