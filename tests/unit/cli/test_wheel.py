@@ -44,7 +44,8 @@ def test_a_new_recipe_is_correct_and_runs_in_an_empty_folder(commands, tmp_path,
     recipe = tmp_path / "mine" / "asr"
     checked = wheel.run_outside([commands / "python", "-m", "espnet3", "check"], recipe)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert checked.stdout.count(": ok") + checked.stdout.count("  ok") == 4
+    configs = [p for p in (recipe / "conf").glob("*.yaml") if p.name != "smoke.yaml"]
+    assert checked.stdout.count("  ok") == len(configs) >= 4
     run = [commands / "python", "run.py", *CONFIGS, "--stages", "all", "--dry_run"]
     planned = wheel.run_outside(run, recipe)
     assert planned.returncode == 0, planned.stderr
