@@ -11,8 +11,8 @@ from espnet3.utils.import_utils import import_object
 from tests.architecture.test_import_sets import _third_party
 from tests.conftest import REPO_ROOT
 
-VERB_NAMES = {"new", "check", "doctor", "bundle"}
-WAYS = {"bundle": ["scan", "."]}
+VERB_NAMES = {"new", "check", "doctor", "bundle", "demo"}
+WAYS = {"bundle": ["scan", "."], "demo": ["."]}
 
 
 def test_the_console_script_is_the_main_function() -> None:
