@@ -32,7 +32,8 @@ def read_yaml(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         _check_events(text, path)
         content = yaml.safe_load(text)
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
+        # Dates that are none and numbers of thousands of digits are a ValueError.
         raise ConfigError(f"is not plain YAML: {error}", file=path) from error
     nodes, height = _measure(content, {}, ())
     if nodes > MAX_NODES:

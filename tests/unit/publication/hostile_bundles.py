@@ -95,6 +95,11 @@ def text(content: str) -> Callable[[Path, Path], None]:
     return lambda root, trace: write_bundle(root, content.replace("TRACE", str(trace)))
 
 
+def not_utf8(root: Path, trace: Path) -> None:
+    write_bundle(root, {})
+    write(root / "conf" / "inference.yaml", b"a: \xff\xfe")
+
+
 def argument(value: str) -> Callable[[Path, Path], None]:
     """Build a bundle whose model gets a path; a secret lies beside the bundle."""
 
@@ -518,6 +523,12 @@ KINDS = [
             says="expands"),
     Hostile(kind="70 levels of lists", does="exhausts the stack",
             build=text("a: " + "[" * 70 + "]" * 70), error=CONFIG, says="deeper"),
+    Hostile(kind="a number of 5000 digits", does="breaks the reader",
+            build=text("a: " + "9" * 5000), error=CONFIG, says="not plain YAML"),
+    Hostile(kind="`2001-99-99`", does="breaks the reader", build=text("a: 2001-99-99"),
+            error=CONFIG, says="not plain YAML"),
+    Hostile(kind="a text that is not UTF-8", does="breaks the reader", build=not_utf8,
+            error=CONFIG, says="not plain YAML"),
     Hostile(kind="11 MiB of YAML", does="exhausts memory", build=text("#" * (11 * 2**20)),
             error=CONFIG, says="larger"),
     # Weights and data
