@@ -11,6 +11,7 @@ from typing import Any
 from espnet3.errors import ConfigError, MissingDependencyError
 from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
 from espnet3.utils.import_utils import import_object, require_package
+from espnet3.utils.redaction import redact_config
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,12 @@ def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> 
     """
     backend, options = settings.backend, dict(settings.options or {})
     require_dask()
+    logger.info(
+        "Workers: env=%s n_workers=%d options=%s",
+        backend,
+        settings.num_workers,
+        redact_config(options),
+    )
     with quiet_dask():
         if backend == "auto":
             backend = "local_gpu" if count_gpus() > 1 else "local"
@@ -96,7 +103,6 @@ def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> 
         if backend == "local_gpu":
             return build_gpu_cluster(settings.num_workers, options)
         if backend == "ssh":
-            settings.num_workers  # noqa: B018
             return CLUSTER_MAP["ssh"](**options)
         cluster = _build_kube(options) if backend == "kube" else _build_batch(backend, options)
         if start_workers:
@@ -165,7 +171,13 @@ def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(index) for index in range(count)]
     threads = _thread_variables(n_workers * per_device)
-    base = {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, **options}
+    base = {
+        "nthreads": 1,
+        "host": "127.0.0.1",
+        "memory_limit": 0,
+        "silence_logs": logging.CRITICAL,
+        **options,
+    }
     workers = {
         index: {
             "cls": Nanny,
@@ -192,7 +204,7 @@ def _thread_variables(n_workers: int) -> dict[str, str]:
 def _build_batch(backend: str, options: dict[str, Any]) -> Any:
     walltime = options.get("walltime")
     if isinstance(walltime, int) and not isinstance(walltime, bool):
-        options["walltime"] = format_walltime(walltime)
+        options["walltime"] = format_walltime(walltime, backend)
         logger.info(
             "parallel.options.walltime: %d seconds is %s (YAML reads 30:00 as a number; quote it)",
             walltime,
@@ -205,13 +217,16 @@ def _build_batch(backend: str, options: dict[str, Any]) -> Any:
     return CLUSTER_MAP[backend](**options)
 
 
-def format_walltime(seconds: int) -> str:
-    """Return seconds as ``HH:MM:SS``.
+def format_walltime(seconds: int, backend: str) -> str:
+    """Return seconds as ``HH:MM:SS``; LSF has no seconds, so it gets the next full minute.
 
     Example:
-        >>> format_walltime(1800)
-        '00:30:00'
+        >>> format_walltime(1800, "slurm"), format_walltime(1790, "lsf")
+        ('00:30:00', '00:30')
     """
+    if backend == "lsf":
+        minutes = -(-seconds // 60)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}"
     minutes, rest = divmod(seconds, 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest:02d}"
 

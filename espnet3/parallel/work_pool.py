@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from espnet3.errors import ParallelError
 from espnet3.parallel.backlog import Backlog
+from espnet3.parallel.job_watch import JobWatch
+from espnet3.parallel.transport import pack
+from espnet3.utils.redaction import redact_assignments
 from espnet3.utils.types import Seconds
 
 if TYPE_CHECKING:
@@ -96,6 +99,7 @@ class WorkPool(Generic[U]):
         self._retries: list[_Piece[U]] = []
         self._suspects: list[_Piece[U]] = []
         self._seen_worker = time.monotonic()
+        self._jobs = JobWatch(client, num_workers=num_workers)
         self.deaths = 0
         """Workers that died with work."""
 
@@ -136,12 +140,17 @@ class WorkPool(Generic[U]):
             self._submit(func, self._suspects.pop(0))
 
     def _submit(self, func: Callable[..., Any], piece: _Piece[U]) -> None:
-        future = self._client.submit(_run_piece, func, piece.units, pure=False)
+        try:
+            future = self._client.submit(_run_piece, func, piece.units, pure=False)
+        except TypeError:
+            pack((func, piece.units), "the work")
+            raise
         self._flying[future.key] = (future, piece)
         future.add_done_callback(self._done.put)
 
     def _wait(self) -> tuple[Future, _Piece[U]]:
         while True:
+            self._jobs.look()
             try:
                 return self._flying.pop(self._done.get(timeout=_POLL_SEC).key)
             except queue.Empty:
@@ -155,8 +164,14 @@ class WorkPool(Generic[U]):
         try:
             # A finished piece may die with its worker before it is here; then this waits for more.
             value, seconds, worker = future.result()
+            self._jobs.note_progress()
         except KilledWorker as error:
             return self._bury(piece, error)
+        except TypeError as error:
+            if str(error).startswith("Could not serialize object"):
+                reason = str(error).strip().splitlines()[-1]
+                raise ParallelError(f"a result cannot travel to the driver: {reason}") from None
+            raise
         backlog.record(count=len(piece.units), seconds=seconds)
         return [Finished(units=piece.units, value=value, worker=worker)]
 
@@ -197,7 +212,7 @@ def no_worker_message(client: Client, timeout: Seconds) -> str:
         folder = (getattr(client.cluster, "_job_kwargs", None) or {}).get("log_directory")
         lines.append(f"  logs: {folder or 'where the batch system puts them'}")
         lines.append("  job script:")
-        lines += [f"    {line}" for line in str(job_script()).splitlines()]
+        lines += [f"    {redact_assignments(line)}" for line in str(job_script()).splitlines()]
     return "\n".join(lines)
 
 

@@ -84,13 +84,24 @@ class LazyEnv:
             if self._env is None and self._error is None:
                 try:
                     self._context.enter()
-                    # Our own driver wrote it, on a connection that Dask trusts anyway.
-                    self._env = check_env(pickle.loads(self._payload)())  # noqa: S301
+                    self._env = check_env(self._read_setup()())
                 except Exception as error:
                     self._error = error
         if self._error is not None:
             raise self._error
         return self._env or {}
+
+    def _read_setup(self) -> SetupFn:
+        try:
+            # Our own driver wrote it, on a connection that Dask trusts anyway.
+            setup_fn: SetupFn = pickle.loads(self._payload)  # noqa: S301
+        except Exception as error:
+            error.add_note(
+                "this worker cannot read the setup function of the driver: code of a script or "
+                "notebook travels along, but modules that it imports must exist on the worker too"
+            )
+            raise
+        return setup_fn
 
 
 def current_env() -> dict[str, Any]:

@@ -7,10 +7,10 @@ import signal
 import threading
 from typing import Any
 
-import cloudpickle
 from distributed import Client, Worker, WorkerPlugin
 
 from espnet3.errors import ParallelError
+from espnet3.parallel.transport import pack
 from espnet3.parallel.worker_env import Context, LazyEnv, SetupFn, check_env
 
 PLUGIN_NAME = "espnet3-env"
@@ -52,7 +52,7 @@ class LazyEnvPlugin(WorkerPlugin):
 
     def __init__(self, setup_fn: SetupFn) -> None:
         # Text of code may name modules of the recipe: a worker must know the paths before it reads.
-        self._payload = cloudpickle.dumps(setup_fn)
+        self._payload = pack(setup_fn, "the setup function")
         self._context = Context.of_this_process()
 
     def setup(self, worker: Worker) -> None:
@@ -75,7 +75,11 @@ def register_env(client: Client, setup_fn: SetupFn) -> None:
     for method in ("register_worker_plugin", "register_plugin"):
         register = getattr(client, method, None)
         if register is not None:
-            register(plugin, name=PLUGIN_NAME)
+            try:
+                register(plugin, name=PLUGIN_NAME)
+            except Exception as error:
+                error.add_note("every host of a worker needs the espnet3 of this environment")
+                raise
             return
     raise ParallelError(
         "this release of Dask cannot register worker plugins\n"

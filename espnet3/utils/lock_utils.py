@@ -45,6 +45,23 @@ def file_lock(
         yield
 
 
+def read_holder(path: PathLike) -> str | None:
+    """Return who holds the lock as far as its file can tell, ``None`` if nobody does.
+
+    A process of another machine is taken as alive, with that said.
+    """
+    try:
+        pid, _, host = Path(path).read_text(encoding="utf-8").strip().partition(" on ")
+        if host != socket.gethostname():
+            return f"last held by process {pid} on {host}"
+        os.kill(int(pid), 0)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        return None
+    except PermissionError:  # somebody else's
+        pass
+    return f"running as process {pid}"
+
+
 def _acquire(descriptor: int, path: Path, timeout: Seconds | None, advice: str) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     told = False

@@ -16,6 +16,7 @@ _ALWAYS = {
 }  # fmt: skip
 _SOMETIMES = {"token", "key"}
 _TAILS = {"id", "value", "string", "text"}
+_ASSIGNMENT = re.compile(r"""\b(\w+)=("[^"]*"|'[^']*'|[^\s;]+)""")
 _URL_USER = re.compile(r"(?<=://)[^/\s@]+@")
 # `hyp_key: hyp`, `ref_key: reference_text` and `unk_token: <unk>` are settings; access tokens are
 # long, without blanks, and not all lower-case letters.
@@ -42,6 +43,16 @@ def redact_text(text: str) -> str:
         'clone https://example.org/repo'
     """
     return _URL_USER.sub("", text)
+
+
+def redact_assignments(line: str) -> str:
+    """Return a line of a shell script with the values of secret variables masked.
+
+    Example:
+        >>> redact_assignments("export HUB_TOKEN=abc; LANG=C python run.py")
+        'export HUB_TOKEN=***; LANG=C python run.py'
+    """
+    return _ASSIGNMENT.sub(lambda m: f"{m[1]}={redact_environment(m[1], m[2])}", line)
 
 
 def redact_argument(argument: str) -> str:

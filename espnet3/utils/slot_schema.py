@@ -91,6 +91,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         "provider": _MAPPING,
         "runner": _MAPPING,
         "execution": Key(settings="espnet3.components.inference.settings.ExecutionSettings"),
+        "contract": _FREE,
         "device": _NAME,
         "device_index": _COUNT,
         "local_rank": _COUNT,

@@ -80,7 +80,7 @@ class Journal:
         self._stream.truncate(end)
         self._end = self._stream.seek(end)
         if not end:
-            self._append({"parts": self._parts})
+            self._append({"parts": self._parts, "samples": len(self._offsets)})
         self._synced = self._flushed = time.monotonic()
         return self
 

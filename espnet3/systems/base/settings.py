@@ -90,6 +90,8 @@ class InferenceSettings:
     """``_target_`` of the runner, and its arguments."""
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     """How samples are batched, read ahead and what happens when one fails."""
+    contract: Any = None
+    """Reserved: typed inputs and outputs, which come with a later version."""
     others: dict[str, Any] = rest("Keys of the provider, the model and the parallel runtime.")
 
     def __post_init__(self) -> None:
@@ -105,6 +107,13 @@ class InferenceSettings:
                 raise MissingConfigError(
                     f"inference_config.{name} must be set to a mapping with `_target_`"
                 )
+        if self.contract is not None:
+            both = "; it will not go together with `output_fn`" if self.output_fn else ""
+            raise SettingError(
+                f"is reserved for typed inputs and outputs, which come with a later version{both}",
+                key="contract",
+                hint="remove it; `input_key` and `output_fn` say what goes in and out",
+            )
         resume = (self.runner or {}).get("resume", "auto")
         if not isinstance(resume, bool) and resume != "auto":
             raise SettingError("must be auto, true or false", key="runner.resume", value=resume)

@@ -1,9 +1,10 @@
-"""SLURM by stand-ins of its commands that really run the submitted script."""
+"""Batch systems by stand-ins of their commands that really run the submitted script."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import sys
 import time
@@ -13,40 +14,33 @@ import pytest
 from omegaconf import OmegaConf
 
 from espnet3.errors import ParallelError
+from espnet3.parallel import job_watch
 from espnet3.parallel.base_runner import BaseRunner, collect_async_results
 from espnet3.parallel.env_provider import EnvironmentProvider
 from espnet3.parallel.parallel import get_client, parallel_map, set_parallel
+from tests.unit.parallel import batch_stand_in
+from tests.unit.parallel.batch_stand_in import COMMANDS, WALLTIMES, read_lines
 
 pytest.importorskip("dask_jobqueue")
 
 ROOT = Path(__file__).parents[3]
-SBATCH = """#!/bin/sh
-echo "$1" >> {folder}/submitted
-cp "$1" {folder}/job-$$.sh
-if [ -e {folder}/stuck ]; then echo "Submitted batch job $$"; exit 0; fi
-setsid sh {folder}/job-$$.sh > {folder}/job-$$.log 2>&1 < /dev/null &
-echo $! > {folder}/job-$$.pid
-echo "Submitted batch job $$"
-"""
-SCANCEL = """#!/bin/sh
-if [ -e {folder}/job-$1.pid ]; then kill -9 -- -$(cat {folder}/job-$1.pid) 2>/dev/null; fi
-exit 0
-"""
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """Put stand-ins for `sbatch` and `scancel` on the path; return their folder."""
-    for name, text in {"sbatch": SBATCH, "scancel": SCANCEL}.items():
-        path = tmp_path / name
-        path.write_text(text.format(folder=tmp_path))
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+def batch_system(tmp_path, monkeypatch):
+    """Return a function that puts the commands of a batch system on the path."""
+
+    def install(env):
+        batch_stand_in.install(tmp_path, env)
+        return tmp_path
+
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return tmp_path
+    return install
 
 
-def block(n_workers, folder, **more):
+def block(n_workers, folder, env="slurm", **more):
     options = {
         "cores": 1,
         "processes": 1,
@@ -55,8 +49,10 @@ def block(n_workers, folder, **more):
         "interface": "lo",
         "log_directory": str(folder / "logs"),
         "local_directory": str(folder / "local"),
+        **batch_stand_in.OPTIONS.get(env, {}),
     }
-    return OmegaConf.create({"env": "slurm", "n_workers": n_workers, "options": options, **more})
+    options = {key: value for key, value in options.items() if value is not None}
+    return OmegaConf.create({"env": env, "n_workers": n_workers, "options": options, **more})
 
 
 class Provider(EnvironmentProvider):
@@ -93,14 +89,19 @@ def wait(jobs, seconds=120):
             time.sleep(0.1)
 
 
-@pytest.mark.parametrize("env", ["local", "slurm"])
-@pytest.mark.parametrize("n_workers", [2, 3])
-def test_detached_jobs_leave_one_line_per_item(slurm, tmp_path, env, n_workers):
-    config = block(n_workers, tmp_path) if env == "slurm" else {"env": env, "n_workers": n_workers}
+@pytest.mark.parametrize(
+    ("env", "n_workers"),
+    # The other systems get their scripts in the same way as SLURM.
+    [("local", 2), ("slurm", 3), ("lsf", 2), ("htcondor", 2), ("oar", 2)],
+)
+def test_detached_jobs_leave_one_line_per_item(batch_system, tmp_path, env, n_workers):
+    config = {"env": env, "n_workers": n_workers}
+    if env != "local":
+        config = block(n_workers, batch_system(env), env)
     set_parallel(OmegaConf.create(config))
-    provider = Provider(OmegaConf.create({"words": list("größe")}), params={"mark": "!"})
+    params = {"mark": "!", "password": "hunter2"}
     runner = Shout(
-        provider,
+        Provider(OmegaConf.create({"words": list("größe")}), params=params),
         async_mode=True,
         async_specs_dir=tmp_path / "specs",
         async_result_dir=tmp_path / "results",
@@ -113,8 +114,9 @@ def test_detached_jobs_leave_one_line_per_item(slurm, tmp_path, env, n_workers):
     sizes = [len(spec["indices"]) for spec in specs]
     assert sizes == sorted(sizes, reverse=True)
     assert stat.S_IMODE(Path(jobs[0]["spec"]).stat().st_mode) == 0o600
-    if env == "slurm":
-        assert len((slurm / "submitted").read_text().splitlines()) == n_workers
+    assert "hunter2" not in Path(jobs[0]["spec"]).read_text()
+    if env != "local":
+        assert len(read_lines(tmp_path / "submitted")) == n_workers
 
 
 def test_results_of_jobs_that_are_missing_are_named(tmp_path):
@@ -131,24 +133,43 @@ def test_results_of_jobs_that_are_missing_are_named(tmp_path):
         collect_async_results(jobs)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_workers_of_a_batch_system_do_the_work(slurm, tmp_path):
-    with get_client(block(2, tmp_path), setup_fn=lambda: {"n": 3}) as client:
-        script = client.cluster.job_script()
-        assert parallel_map(lambda x, n: n * x, range(10), client=client) == [
-            3 * x for x in range(10)
-        ]
-    assert "#SBATCH -t 00:30:00" in script
+@pytest.mark.parametrize("env", COMMANDS)
+def test_workers_of_a_batch_system_do_the_work(batch_system, env):
+    folder = batch_system(env)
+    with get_client(block(1, folder, env), setup_fn=lambda: {"n": 3}) as client:
+        found = parallel_map(lambda x, n: n * x, range(10), client=client)
+    assert found == [3 * x for x in range(10)]
+    (job,) = read_lines(folder / "submitted")
+    script = (folder / f"script-{job}").read_text()
     assert sys.executable in script
-    assert len((slurm / "submitted").read_text().splitlines()) == 2
+    assert WALLTIMES.get(env, "") in script
+    assert read_lines(folder / "cancelled") == [job]
 
 
-def test_jobs_that_never_start_end_the_wait_with_the_job_script(slurm, tmp_path):
-    (slurm / "stuck").touch()
-    set_parallel(block(1, tmp_path, start_timeout=2))
+def test_a_job_that_ends_too_early_is_submitted_again(batch_system, tmp_path, monkeypatch):
+    monkeypatch.setattr(job_watch, "_RESTART_TIME", 0.5)
+    folder = batch_system("slurm")
+
+    def work(x):
+        if x == 3 and not (tmp_path / "ended").exists():
+            (tmp_path / "ended").touch()
+            os.killpg(os.getpgid(0), signal.SIGKILL)
+        return x
+
+    set_parallel(block(1, tmp_path))
+    assert parallel_map(work, range(8)) == list(range(8))
+    assert len(read_lines(folder / "submitted")) == 2
+
+
+def test_jobs_that_never_start_end_the_wait_with_the_job_script(batch_system, tmp_path):
+    (batch_system("slurm") / "stuck").touch()
+    config = block(1, tmp_path, start_timeout=2)
+    config.options.job_script_prologue = ["export HUB_TOKEN=abc"]
+    set_parallel(config)
     runner = Shout(Provider(OmegaConf.create({"words": ["a"]}), params={"mark": "!"}))
     with pytest.raises(
         ParallelError, match=r"no worker arrived within 2 s(.|\n)*#SBATCH"
     ) as caught:
         runner([0])
     assert str(tmp_path / "logs") in str(caught.value)
+    assert "HUB_TOKEN=***" in str(caught.value)

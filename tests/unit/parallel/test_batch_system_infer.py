@@ -6,12 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from espnet3.systems.base.inference import infer
-from tests.unit.parallel.test_batch_system import block, slurm
+from tests.unit.parallel.test_batch_system import batch_system, block
 from tests.unit.systems.base.toy_inference import HERE, toy_config
 
 pytest.importorskip("dask_jobqueue")
 
-__all__ = ["slurm"]
+__all__ = ["batch_system"]
 
 
 def decode(folder, **changes):
@@ -27,9 +27,10 @@ def decode(folder, **changes):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_slurm_workers_write_the_files_of_this_process(slurm, tmp_path):
+def test_slurm_workers_write_the_files_of_this_process(batch_system, tmp_path):
+    batch_system("slurm")
     here = decode(tmp_path / "here")
     there = decode(tmp_path / "there", parallel=OmegaConf.to_container(block(2, tmp_path)))
     assert len(here) == 2 + 12
     assert there == here
-    assert len((slurm / "submitted").read_text().splitlines()) == 2
+    assert len((tmp_path / "submitted").read_text().splitlines()) == 2

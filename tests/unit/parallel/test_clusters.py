@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -9,6 +12,8 @@ from espnet3.parallel import clusters
 from espnet3.parallel.clusters import CLUSTER_MAP, format_walltime
 from espnet3.parallel.parallel import build_client, build_local_gpu_cluster
 from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
+
+LOOPBACK = "0100007F"
 
 
 def test_the_map_names_every_batch_system_and_ssh():
@@ -52,10 +57,44 @@ def test_each_worker_of_local_gpu_sees_one_device_of_ours(monkeypatch):
         client.wait_for_workers(2, timeout=60)
         found = client.run(lambda: __import__("os").environ["CUDA_VISIBLE_DEVICES"])
         assert sorted(found.values()) == ["3", "5"]
+        assert listening_addresses(client) == {LOOPBACK}
     finally:
         cluster = client.cluster
         client.close()
         cluster.close()
+
+
+def test_local_clusters_can_be_reached_from_this_machine_only(cluster_client):
+    assert cluster_client.cluster.scheduler_address.startswith("tcp://127.0.0.1:")
+    assert listening_addresses(cluster_client) == {LOOPBACK}
+
+
+def listening_addresses(client):
+    """Return the addresses on which driver, nannies and workers accept connections."""
+    if not Path("/proc/net/tcp").exists():
+        pytest.skip("needs the proc file system of Linux")
+    addresses = {}
+    for name in ("tcp", "tcp6"):
+        for line in Path("/proc/net", name).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A":
+                addresses[f"socket:[{rest[5]}]"] = local.partition(":")[0]
+    pids = {os.getpid(), *client.run(os.getpid).values(), *client.run(os.getppid).values()}
+    links = set()
+    for pid in pids:
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.add(str(path.readlink()))
+    return {address for link, address in addresses.items() if link in links}
+
+
+def test_options_are_logged_without_secrets(monkeypatch, caplog):
+    monkeypatch.setattr(clusters, "_build_local", lambda n, options: None)
+    caplog.set_level("INFO", logger="espnet3.parallel.clusters")
+    options = {"env": {"HUB_PASSWORD": "hunter2"}}
+    clusters.build_cluster(ParallelSettings(n_workers=3, options=options))
+    assert "env=local n_workers=3" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_ssh_has_as_many_workers_as_hosts_beside_the_scheduler():
@@ -71,7 +110,7 @@ def test_ssh_has_as_many_workers_as_hosts_beside_the_scheduler():
     ("seconds", "text"), [(1800, "00:30:00"), (0, "00:00:00"), (360_000, "100:00:00")]
 )
 def test_walltime_in_seconds_becomes_a_time(seconds, text):
-    assert format_walltime(seconds) == text
+    assert format_walltime(seconds, "slurm") == text
 
 
 def test_auto_takes_gpus_when_there_are_several(monkeypatch):

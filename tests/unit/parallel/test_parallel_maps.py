@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
 from omegaconf import OmegaConf
 
+from espnet3.errors import ParallelError
+from espnet3.parallel import clusters, parallel
 from espnet3.parallel.base_runner import BaseRunner
 from espnet3.parallel.parallel import (
     build_client,
@@ -104,15 +107,12 @@ def test_work_of_a_killed_worker_is_done_by_another(cluster_client, tmp_path):
     assert parallel_map(work, range(20), client=cluster_client) == list(range(20))
 
 
-def test_without_a_client_one_is_made_and_closed():
+def test_a_client_lives_as_long_as_its_block():
     set_parallel(LOCAL)
     with get_client(setup_fn=lambda: {"n": 2}) as client:
         assert parallel_map(lambda x, n: x * n, [1, 2], client=client) == [2, 4]
         cluster = client.cluster
     assert cluster.status.name == "closed"
-    loop = parallel_for(lambda x: x, range(100))
-    next(loop)
-    loop.close()
     assert get_parallel_config().n_workers == 2
 
 
@@ -121,6 +121,62 @@ def test_a_client_maps_and_closing_twice_does_no_harm():
     assert client.gather(client.map(lambda x: x + 1, [1, 2])) == [2, 3]
     close_client(client)
     close_client(client)
+
+
+def test_leaving_a_loop_early_cancels_the_rest(cluster_client, tmp_path):
+    def work(x):
+        time.sleep(0.05)
+        (tmp_path / str(x)).touch()
+        return x
+
+    loop = parallel_for(work, range(400), client=cluster_client)
+    next(loop)
+    loop.close()
+    time.sleep(0.3)
+    count = len(list(tmp_path.iterdir()))
+    time.sleep(0.3)
+    assert len(list(tmp_path.iterdir())) == count < 400
+
+
+def test_leaving_a_loop_early_closes_the_client_that_was_made_for_it(monkeypatch):
+    made = []
+
+    def build(settings, **options):
+        made.append(clusters.build_cluster(settings, **options))
+        return made[-1]
+
+    monkeypatch.setattr(parallel, "build_cluster", build)
+    set_parallel(OmegaConf.create({"n_workers": 1}))
+    loop = parallel_for(lambda x: x, range(100))
+    next(loop)
+    assert made[0].status.name == "running"
+    loop.close()
+    assert made[0].status.name == "closed"
+
+
+def test_classes_of_a_script_or_notebook_travel_whole(cluster_client):
+    namespace = {"__name__": "__main__"}
+    exec(  # noqa: S102
+        "class Word(str):\n    def loud(self):\n        return self.upper()\n"
+        "def shout(x, make):\n    return make(x).loud()\n",
+        namespace,
+    )
+    cls, shout = namespace["Word"], namespace["shout"]
+    found = parallel_map(shout, ["a"], client=cluster_client, setup_fn=lambda: {"make": cls})
+    assert found == ["A"]
+
+
+@pytest.mark.parametrize("what", ["work", "setup function", "result"])
+def test_what_cannot_travel_is_named_with_the_way_out(cluster_client, what):
+    lock = threading.Lock()
+    func = {
+        "work": lambda x: (x, lock),
+        "setup function": lambda x: x,
+        "result": lambda x: __import__("threading").Lock(),
+    }[what]
+    setup = (lambda: {"lock": lock}) if what == "setup function" else dict
+    with pytest.raises(ParallelError, match=f"{what} cannot travel.*cannot pickle.*lock"):
+        parallel_map(func, [1], client=cluster_client, setup_fn=setup)
 
 
 class WorkerProvider:

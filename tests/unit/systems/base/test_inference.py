@@ -171,6 +171,8 @@ def test_ids_that_would_spoil_the_files_are_refused(run, tmp_path, ids):
             RuntimeError,
             r"model\.weights.*no such file",
         ),
+        ({"contract": {"inputs": {}}}, ValueError, "contract.*later version.*with `output_fn`"),
+        ({"contract": {}, "output_fn": None}, ValueError, "contract.*is reserved"),
         ({"runner": {"_target_": "x", "resume": "never"}}, ValueError, "auto, true or false"),
         ({"output_artifacts": {"x": {"writer": {"_target_": "toys.x"}}}}, ValueError, "x.writer"),
     ],

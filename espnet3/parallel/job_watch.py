@@ -1,0 +1,67 @@
+"""Replace jobs of a batch system whose workers have left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from espnet3.utils.types import Seconds
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY: Seconds = 1.0
+_RESTART_TIME: Seconds = 15.0
+"""A job may be without worker for so long while it starts one again."""
+_MAX_REPLACEMENTS = 3
+"""Per worker, with no work done in between."""
+
+
+class JobWatch:
+    """Submit a job again when its workers are gone, for example at the end of its walltime.
+
+    Jobs that never had a worker are left alone: they wait in the queue.
+
+    Args:
+        client: Dask client; clusters that have no jobs are not watched.
+        num_workers: Workers that the jobs have together.
+    """
+
+    def __init__(self, client: Client, *, num_workers: int) -> None:
+        cluster: Any = client.cluster
+        self._cluster = cluster if hasattr(cluster, "job_cls") else None
+        self._num_workers = num_workers
+        self._last_seen: dict[str, float] = {}
+        """Job → when it had a worker."""
+        self._looked = time.monotonic()
+        self._replacements = 0
+
+    def note_progress(self) -> None:
+        """Say that work was done, so jobs are not submitted in vain."""
+        self._replacements = 0
+
+    def look(self) -> None:
+        """Replace jobs that are gone, at most once a second."""
+        now = time.monotonic()
+        if self._cluster is None or now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        workers = self._cluster.scheduler_info["workers"].values()
+        names = [f"{info['name']}-" for info in workers]
+        for job in map(str, self._cluster.worker_spec):
+            if any(name.startswith(f"{job}-") for name in names):
+                self._last_seen[job] = now
+        gone = [job for job, seen in self._last_seen.items() if now - seen > _RESTART_TIME]
+        if gone and self._replacements < _MAX_REPLACEMENTS * self._num_workers:
+            self._replace(gone)
+
+    def _replace(self, jobs: list[str]) -> None:
+        logger.warning("Submitting %d job(s) again whose workers have left: %s", len(jobs), jobs)
+        self._replacements += len(jobs)
+        for job in jobs:
+            del self._last_seen[job]
+        self._cluster.sync(self._cluster.scale_down, jobs)  # type: ignore[union-attr]
+        self._cluster.scale(self._num_workers)  # type: ignore[union-attr]

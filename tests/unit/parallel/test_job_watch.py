@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from espnet3.parallel import job_watch
+from espnet3.parallel.job_watch import JobWatch
+
+
+class Cluster:
+    """Two jobs with two workers each; records what it is asked for."""
+
+    job_cls = object
+
+    def __init__(self):
+        self.worker_spec = {"batch-0": {}, "batch-1": {}}
+        self.down, self.up = [], []
+        self.let_live("batch-0-0", "batch-0-1", "batch-1-0")
+
+    def let_live(self, *names):
+        self.scheduler_info = {"workers": {name: {"name": name} for name in names}}
+
+    def sync(self, function, *args):
+        function(*args)
+
+    def scale_down(self, jobs):
+        self.down += jobs
+
+    def scale(self, count):
+        self.up.append(count)
+
+
+@pytest.fixture
+def look(monkeypatch):
+    """A watch and the clock that it looks at."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(job_watch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    cluster = Cluster()
+    watch = JobWatch(SimpleNamespace(cluster=cluster), num_workers=4)
+
+    def at(seconds, *names):
+        clock.now = seconds
+        cluster.let_live(*names)
+        watch.look()
+        return cluster.down
+
+    return SimpleNamespace(at=at, cluster=cluster, watch=watch)
+
+
+def test_a_job_is_replaced_when_all_its_workers_are_gone_for_a_while(look):
+    assert look.at(2, "batch-0-0", "batch-1-0") == []
+    assert look.at(10, "batch-0-0") == []
+    assert look.at(16, "batch-0-1") == []
+    assert look.at(20, "batch-0-1") == ["batch-1"]
+    assert look.cluster.up == [4]
+
+
+def test_a_job_that_waits_in_the_queue_is_left_alone(look):
+    assert look.at(2, "batch-0-0") == []
+    assert look.at(1000, "batch-0-0") == []
+
+
+def test_replacing_ends_when_no_work_is_done(look):
+    for turn in range(20):
+        look.at(100 * turn + 2, "batch-0-0")
+        look.at(100 * turn + 50)
+    assert len(look.cluster.down) == 12
+    look.watch.note_progress()
+    look.at(3000, "batch-0-0")
+    assert len(look.at(3050)) == 13
+
+
+def test_clusters_without_jobs_are_not_watched():
+    JobWatch(SimpleNamespace(cluster=SimpleNamespace()), num_workers=1).look()
