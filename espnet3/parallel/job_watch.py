@@ -36,12 +36,16 @@ class JobWatch:
         self._num_workers = num_workers
         self._last_seen: dict[str, float] = {}
         """Job → when it had a worker."""
+        self._workers: set[str] = set()
+        """Workers that took work since the last look, and may be gone by now."""
         self._looked = time.monotonic()
         self._replacements = 0
 
-    def note_progress(self) -> None:
-        """Say that work was done, so jobs are not submitted in vain."""
-        self._replacements = 0
+    def note(self, worker: str, *, has_worked: bool) -> None:
+        """Say that a worker has taken work, and whether it came to an end with it."""
+        self._workers.add(worker)
+        if has_worked:
+            self._replacements = 0
 
     def look(self) -> None:
         """Replace jobs that are gone, at most once a second."""
@@ -50,7 +54,8 @@ class JobWatch:
             return
         self._looked = now
         workers = self._cluster.scheduler_info["workers"].values()
-        names = [f"{info['name']}-" for info in workers]
+        names = [f"{name}-" for name in {*self._workers, *(info["name"] for info in workers)}]
+        self._workers.clear()
         for job in map(str, self._cluster.worker_spec):
             if any(name.startswith(f"{job}-") for name in names):
                 self._last_seen[job] = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import logging
 import queue
 import time
@@ -162,9 +164,8 @@ class WorkPool(Generic[U]):
         if future.cancelled():
             raise ParallelError("the connection to the scheduler was lost")
         try:
-            # A finished piece may die with its worker before it is here; then this waits for more.
-            value, seconds, worker = future.result()
-            self._jobs.note_progress()
+            value, seconds, worker = self._fetch(future)
+            self._jobs.note(worker, has_worked=True)
         except KilledWorker as error:
             return self._bury(piece, error)
         except TypeError as error:
@@ -175,11 +176,25 @@ class WorkPool(Generic[U]):
         backlog.record(count=len(piece.units), seconds=seconds)
         return [Finished(units=piece.units, value=value, worker=worker)]
 
+    def _fetch(self, future: Future) -> Any:
+        """Return a result; a worker that dies before it is here has it made again by another."""
+        fetching = asyncio.run_coroutine_threadsafe(
+            self._client.gather(future, asynchronous=True), self._client.loop.asyncio_loop
+        )
+        try:
+            while not concurrent.futures.wait([fetching], timeout=_POLL_SEC).done:
+                self._jobs.look()
+                self._look_after_workers()
+            return fetching.result()
+        finally:
+            fetching.cancel()
+
     def _bury(self, piece: _Piece[U], error: Any) -> list[Finished[U]]:
         """Decide what happens to the work of a dead worker."""
         self.deaths += 1
         piece.deaths += 1
         worker = str(error.last_worker.name)
+        self._jobs.note(worker, has_worked=False)
         logger.warning("Worker %s died; what it had is done again", worker)
         if piece.is_alone and piece.deaths > self._retries_alone:
             return [Finished(units=piece.units, value=None, worker=worker, is_lost=True)]

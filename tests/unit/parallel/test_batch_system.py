@@ -153,6 +153,7 @@ def test_a_job_that_ends_too_early_is_submitted_again(batch_system, tmp_path, mo
     def work(x):
         if x == 3 and not (tmp_path / "ended").exists():
             (tmp_path / "ended").touch()
+            time.sleep(1)  # what is done already reaches the driver
             os.killpg(os.getpgid(0), signal.SIGKILL)
         return x
 

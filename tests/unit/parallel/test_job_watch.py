@@ -61,12 +61,18 @@ def test_a_job_that_waits_in_the_queue_is_left_alone(look):
     assert look.at(1000, "batch-0-0") == []
 
 
+def test_a_worker_that_died_between_two_looks_was_there(look):
+    look.watch.note("batch-0-1", has_worked=False)
+    assert look.at(2) == []
+    assert look.at(18) == ["batch-0"]
+
+
 def test_replacing_ends_when_no_work_is_done(look):
     for turn in range(20):
         look.at(100 * turn + 2, "batch-0-0")
         look.at(100 * turn + 50)
     assert len(look.cluster.down) == 12
-    look.watch.note_progress()
+    look.watch.note("batch-0-1", has_worked=True)
     look.at(3000, "batch-0-0")
     assert len(look.at(3050)) == 13
 
