@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from espnet3.components.inference.model_mode import ModelMode
 from espnet3.components.inference.records import as_names, iter_records
-from espnet3.parallel.base_runner import bind_forward
+from espnet3.parallel.item_calls import bind_forward
 from espnet3.systems.base.settings import InferenceSettings
 
 if TYPE_CHECKING:
