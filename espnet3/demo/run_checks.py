@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from espnet3.demo.resolve import resolve_output_keys, system_hook
-from espnet3.demo.settings import DemoSettings
 from espnet3.errors import ConfigError, did_you_mean
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.run_checks import RunRequest
@@ -20,6 +18,9 @@ def check_demo(run: RunRequest) -> Iterator[Finding]:
     """Report a page without a description, and outputs and arguments that nothing knows."""
     if "demo" not in run.configs:
         return
+    # Every run passes here; those without a demo need not load it.
+    from espnet3.demo.settings import DemoSettings
+
     section = run.section("demo")
     try:
         parse_settings({"system": section.get("system")}, DemoSettings, key="")
@@ -31,6 +32,8 @@ def check_demo(run: RunRequest) -> Iterator[Finding]:
 
 
 def _check_outputs(section: Mapping[str, Any]) -> Iterator[ConfigError]:
+    from espnet3.demo.resolve import resolve_output_keys, system_hook
+
     ui = section.get("ui") or {}
     if ui.get("builder"):
         return

@@ -11,6 +11,7 @@ from espnet3.demo.upload import plan_upload_demo
 from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.utils import publish_utils
 from tests.unit.demo.conftest import make_system
+from tests.unit.publication.test_upload import _client, hub  # noqa: F401 - the client of the Hub
 
 
 class Client:
@@ -66,6 +67,21 @@ def test_a_demo_is_tried_out_and_sent_whole(packed, client, tried):
     assert {"app.py", "demo.yaml", "README.md", "requirements.txt", "model/meta.yaml"} <= sent[
         "files"
     ]
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_a_space_holds_the_demo_and_is_sent_nothing_twice(hub, packed, tried, caplog):  # noqa: F811
+    caplog.set_level("INFO")
+    upload_demo(system(packed))
+    (space,) = hub.repositories.values()
+    assert (space.created_by["type"], space.created_by["sdk"]) == ("space", "gradio")
+    sent = space.revisions["main"]
+    assert sent["app.py"] == (packed / "app.py").read_bytes()
+    local = {p.relative_to(packed).as_posix() for p in packed.rglob("*") if p.is_file()}
+    assert local <= set(sent)
+    commit = space.heads["main"]
+    upload_demo(system(packed))
+    assert space.heads["main"] == commit and "up to date: ada/digits holds this demo" in caplog.text
 
 
 def test_a_demo_that_does_not_answer_is_not_sent(packed, client, monkeypatch):

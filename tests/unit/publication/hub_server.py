@@ -28,6 +28,8 @@ class Repository:
     tags: dict[str, str] = field(default_factory=dict)
     requests: dict[int, str] = field(default_factory=dict)
     """Pull requests: number to status."""
+    created_by: dict[str, Any] = field(default_factory=dict)
+    """The request that made it."""
 
     def resolve(self, revision: str) -> str | None:
         revision = self.tags.get(revision, revision)
@@ -146,7 +148,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.answer({"errors": [], "warnings": []})
         elif parts == ["repos", "create"]:
             self.create()
-        elif parts[0] == "models":
+        elif parts[0] in ("models", "spaces"):
             self.models("/".join(parts[1:3]), parts[3:])
         else:
             self.answer({"error": "unknown"}, 404)
@@ -160,6 +162,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.answer({"error": "You already created this model repo"}, 409)
         else:
             made = Repository(private=request.get("visibility") == "private")
+            made.created_by = request
             self.server.repositories[name] = made
             self.answer({"url": f"{self.server.url}/{name}", "name": name})
 
