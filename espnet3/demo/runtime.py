@@ -26,7 +26,7 @@ from espnet3.demo.resolve import (
     resolve_runner_class,
 )
 from espnet3.demo.settings import ComponentSettings, DemoModelSettings
-from espnet3.errors import ConfigError, DataError, InferenceError, MissingConfigError
+from espnet3.errors import ConfigError, InferenceError, MissingConfigError
 from espnet3.publication import InferenceSession
 from espnet3.publication.code_scope import CodeScope, activate
 from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
@@ -300,15 +300,3 @@ def _show(runtime: DemoRuntime, result: Any, name: str) -> Any:
     if settings is None or settings.type != "audio":
         return value
     return write_audio(value, rate or read_model_rate(runtime.model))
-
-
-__all__ = [
-    "Answer",
-    "DataError",
-    "DemoRuntime",
-    "SessionRunner",
-    "SingleItemDataset",
-    "answer",
-    "build_runtime",
-    "run_inference",
-]
