@@ -22,6 +22,7 @@ from espnet3.systems.base.scoring_job import Outcome, ScoringJob
 from espnet3.systems.base.settings import MeasureSettings, MetricSettings
 from espnet3.utils.config_utils import instantiate_config
 from espnet3.utils.path_utils import write_json, write_text
+from espnet3.utils.redaction import redact_config
 from espnet3.utils.scp_utils import get_class_path, load_scp_paths
 from espnet3.utils.settings import parse_settings
 
@@ -81,7 +82,8 @@ def _build(entry: MetricSettings, index: int) -> _Entry:
     path = get_class_path(metric)
     if not isinstance(metric, BaseMetric):
         raise TypeError(f"{key}.metric: {path} is not a valid BaseMetric instance")
-    logger.info("Metric: %s %s", path, {k: v for k, v in entry.metric.items() if k[0] != "_"})
+    arguments = {k: v for k, v in entry.metric.items() if k[0] != "_"}
+    logger.info("Metric: %s %s", path, redact_config(arguments))
     inputs: Sequence[str] | Mapping[str, str] | None = entry.inputs
     if inputs is None:
         if not (hasattr(metric, "ref_key") and hasattr(metric, "hyp_key")):
