@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 class _Decoded(NamedTuple):
     results: list[tuple[int, Any]]
-    """What ``forward`` gave for each sample."""
     outcome: Outcome
 
 
@@ -114,8 +113,7 @@ class DecodeEngine:
     def find_capacity(self, index: int, most: int) -> int | None:
         """Return how many samples like one fit into one call of the model.
 
-        Returns:
-            ``None`` if the memory of the device cannot be measured, or the model cannot be called.
+        ``None`` if the memory of the device cannot be measured, or the model cannot be called.
         """
         memory = memory_of(self._mode.device)
         if memory is None:

@@ -12,17 +12,15 @@ import json
 import logging
 import mmap
 import os
-import re
-import shutil
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
+from espnet3.systems.base.inference_scps import publish_scps
 from espnet3.systems.base.inference_writer import STATE_DIR, WrittenSample
-from espnet3.utils.path_utils import write_json
-from espnet3.utils.scp_utils import check_id, format_line
+from espnet3.utils.scp_utils import check_id
 from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
@@ -33,8 +31,6 @@ _FILE = "journal.jsonl"
 _SYNC_EVERY: Seconds = 1.0
 _FLUSH_EVERY: Seconds = 0.1
 _UNSEEN = -1
-_UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
-"""Temporary names of ``atomic_path``; no artifact begins with a dot."""
 
 
 class Journal:
@@ -74,7 +70,6 @@ class Journal:
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.path.parent / "partial", ignore_errors=True)
         end = self._read_earlier() if self._keeps_earlier else 0
         self._stream: IO[bytes] = self.path.open("r+b" if end else "wb")
         self._stream.truncate(end)
@@ -160,44 +155,12 @@ class Journal:
     def write_scps(self) -> None:
         """Write the SCP files in the order of the data set; stale ones of ours are removed."""
         self.sync()
-        partial = self.path.parent / "partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            streams = [
-                stack.enter_context((partial / f"{field}.scp").open("w", encoding="utf-8"))
-                for field in self.fields
-            ]
-            for row in self._iter_rows():
-                for stream, text in zip(streams, row[1:], strict=True):
-                    stream.write(format_line(row[0], text))
-            for stream in streams:
-                stream.flush()
-                os.fsync(stream.fileno())
-        self._publish(partial)
+        publish_scps(self.folder, self.fields, self.artifact_fields, self._iter_rows())
 
     def remove(self) -> None:
         """Delete the journal, after its content has become SCP files."""
         self._stream.close()
         self.path.unlink()
-
-    def _publish(self, partial: Path) -> None:
-        owned = self.path.parent / "owned.json"
-        earlier: list[str] = []
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            earlier = [str(name) for name in json.loads(owned.read_text(encoding="utf-8"))]
-        write_json(owned, sorted({*earlier, *self.fields}))
-        for field in self.fields:
-            (partial / f"{field}.scp").replace(self.folder / f"{field}.scp")
-        for field in set(earlier) - set(self.fields):
-            (self.folder / f"{field}.scp").unlink(missing_ok=True)
-            logger.info("Removed %s.scp of an earlier run", field)
-        write_json(owned, sorted(self.fields))
-        partial.rmdir()
-        for field in self.artifact_fields:
-            for path in (self.folder / field).iterdir():
-                # A process that was killed leaves the file that it was writing.
-                if _UNFINISHED.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
 
     def rows(self, index: int) -> list[list[str]]:
         """Return the rows of a finished sample: id and the text of each output field."""

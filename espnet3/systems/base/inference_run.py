@@ -111,17 +111,14 @@ class _Run:
         )
 
     def decode(self) -> None:
-        logger.info(
-            "Test set %s: samples=%d workers=%d",
-            self.test_set.name,
-            self.journal.num_missing,
-            self.workforce.num_workers,
-        )
+        name, num_workers = self.test_set.name, self.workforce.num_workers
+        missing = self.journal.num_missing
+        logger.info("Test set %s: samples=%d workers=%d", name, missing, num_workers)
         progress = Progress(
-            self.test_set.name,
+            name,
             self.num_wanted,
             self.journal.count,
-            num_workers=self.workforce.num_workers,
+            num_workers=num_workers,
             style=self.settings.execution.progress,
         )
         with progress:
@@ -135,7 +132,7 @@ class _Run:
                 self.report.worker_deaths = self.workforce.deaths
                 self.report.write(self.test_set.folder)
             self._finish()
-        logger.info("Test set %s: %s", self.test_set.name, progress.summary())
+        logger.info("Test set %s: %s", name, progress.summary())
 
     def _outcomes(self, progress: Progress) -> Generator[Outcome, None, None]:
         if not self.test_set.works_by_index:

@@ -109,6 +109,23 @@ def test_values_that_no_line_holds_become_files(run):
     assert json.loads((clean / "info" / "a.json").read_text()) == {"größe": [1, 2]}
 
 
+def test_a_custom_writer_gets_its_option_and_its_path_is_in_the_scp(run):
+    writer = {"_target_": f"{toy.HERE}.write_lines", "ending": ".keys"}
+    out = run(
+        output_fn=output_fn("build_many_types"),
+        output_keys="info",
+        output_artifacts={"info": {"writer": writer}},
+    )
+    path = out / "clean" / "info" / "a.keys"
+    assert lines(out / "clean" / "info.scp")[0] == f"a {path.as_posix()}"
+    assert path.read_text() == "größe"
+
+
+def test_a_tensor_on_a_device_is_rejected_with_the_advice_to_move_it(run):
+    with pytest.raises(ValueError, match=r"on meta cannot be written. Move the tensor to CPU"):
+        run(output_fn=output_fn("build_elsewhere"))
+
+
 def test_line_breaks_in_a_value_become_one_space(run, caplog):
     out = run(output_fn=output_fn("build_lines"))
     assert lines(out / "clean" / "hyp.scp") == ["a one two three", "b one two three"]

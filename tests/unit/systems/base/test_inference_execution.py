@@ -28,13 +28,11 @@ class TestPartOfATestSet:
     def test_a_limit_beyond_the_end_is_the_end(self, run):
         assert len(hyps(run(**execution(limit=99)))) == 12
 
-    @pytest.mark.parametrize(("batch_size", "calls"), [(None, 1), (4, 1)])
-    def test_a_dry_run_shows_a_record_and_writes_nothing(
-        self, run, tmp_path, caplog, batch_size, calls
-    ):
+    @pytest.mark.parametrize("batch_size", [None, 4])
+    def test_a_dry_run_shows_a_record_and_writes_nothing(self, run, tmp_path, caplog, batch_size):
         with caplog.at_level(logging.INFO):
             run(batch_size=batch_size, **execution(dry_run=True))
-        assert len(toy.seen[:calls]) == calls
+        assert toy.seen
         assert "device=cpu" in caplog.text
         assert "speech: float32 (4,)" in caplog.text
         assert "record: {utt_id: 'u00', hyp: 'h0'" in caplog.text
@@ -267,7 +265,7 @@ def test_without_a_limit_the_batch_size_is_what_fits_and_the_trial_is_made_once(
     calls = memory.calls
     assert calls == 3
     run(runner={**toy.toy_config("")["runner"], "resume": False}, **execution(batching=batching))
-    assert memory.calls in (calls, 2 * calls)
+    assert memory.calls == calls
 
 
 def test_only_cuda_tells_its_memory():
