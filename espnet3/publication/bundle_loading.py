@@ -12,13 +12,13 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from espnet3.components.inference.loaded_weights import find_unloaded
 from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import (
     BundleError,
 )
 from espnet3.publication import bundle, user_code
 from espnet3.publication.code_scope import CodeScope, activate
-from espnet3.publication.loaded_weights import check_loaded
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.session_backend import (
     ArtifactRequest,
@@ -111,6 +111,16 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         return _build_parts(request, root, metadata, config, scope)
 
 
+def _check_loaded(model: Any, root: Path, metadata: Mapping[str, Any]) -> None:
+    """Raise if the model does not run with the weight files of its bundle."""
+    files, weights = metadata.get("files") or {}, metadata.get("weights") or {}
+    for name in sorted(set(files) & set(weights)):
+        path = bundle.member_path(root, files[name], f"{bundle.META_FILE}: files.{name}")
+        reason = find_unloaded(model, path)
+        if reason is not None:
+            raise BundleError(reason)
+
+
 def _build_parts(
     request: ArtifactRequest,
     root: Path | None,
@@ -125,7 +135,7 @@ def _build_parts(
         output_fn = load_output_fn(bundled_fn) if bundled_fn else None
         model = build_described(config, request) if config else None
     if model is not None and root is not None:
-        check_loaded(model, root, metadata)
+        _check_loaded(model, root, metadata)
     # What the caller names is the caller's own, so no policy applies to it.
     if model is None:
         is_free = request.trust.trust_user_code or root is None

@@ -19,6 +19,7 @@ from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
 from espnet3.publication.plan_draft import PlanDraft, suffix_of
 from espnet3.publication.scores import find_scores
 from espnet3.publication.yaml_links import iter_strings
+from espnet3.utils.task_utils import RUN_OPTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -224,6 +225,8 @@ def _referenced_files(inputs: PackInputs) -> Iterator[Path]:
         for section in sections:
             for key, text in iter_strings(inputs.read(name, section), section):
                 last = key.rpartition(".")[2]
+                if last.partition("[")[0] in RUN_OPTIONS:
+                    continue
                 if len(text) > _MAX_PATH or not (is_path_key(last) or "/" in text):
                     continue
                 path = inputs.locate(text)

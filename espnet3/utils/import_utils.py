@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from espnet3.errors import ConfigError, MissingDependencyError, did_you_mean
+from espnet3.utils.target_aliases import resolve_alias
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -67,6 +68,8 @@ def trusted_target(obj: T) -> T:
 def import_object(path: str, *, key: str | None = None, file: str | Path | None = None) -> Any:
     """Import the object that a dotted path names.
 
+    For a class of ESPnet2 that is not installed this is ours, where there is one.
+
     Args:
         path: ``package.module.attribute``; nested attributes are allowed.
         key: Configuration key that holds ``path``, for messages.
@@ -78,6 +81,7 @@ def import_object(path: str, *, key: str | None = None, file: str | Path | None 
     Raises:
         ConfigError: If ``path`` is malformed, or its module or attribute does not exist.
         UntrustedTargetError: If an active policy refuses it.
+        MissingDependencyError: If it belongs to ESPnet2, which cannot be imported.
 
     Example:
         >>> import_object("pathlib.PurePosixPath").__name__
@@ -85,6 +89,7 @@ def import_object(path: str, *, key: str | None = None, file: str | Path | None 
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         raise ConfigError("is not a dotted import path", key=key, file=file, value=path)
+    path = resolve_alias(path)
     policy = _policy.get()
     if policy is not None:
         policy.check_path(path, key=key)
@@ -112,7 +117,13 @@ def _import_longest_module(
             # Only "this very module does not exist" means: try a shorter prefix. A missing
             # import inside an existing module is the user's real problem and must surface.
             if error.name is None or not (name + ".").startswith(error.name + "."):
+                _explain_espnet2(path, error)
                 raise
+        except (ImportError, OSError) as error:
+            _explain_espnet2(path, error)
+            raise
+    if parts[0] == "espnet2":
+        _explain_espnet2(path, ModuleNotFoundError("No module named 'espnet2'"))
     raise ConfigError(
         f"no module named {parts[0]!r}",
         key=key,
@@ -120,6 +131,14 @@ def _import_longest_module(
         value=path,
         hint="check the spelling, and that the recipe directory or package is importable",
     )
+
+
+def _explain_espnet2(path: str, error: Exception) -> None:
+    """Raise what says how to install ESPnet2, if ``path`` belongs to it."""
+    from espnet3.utils.espnet2_bridge import espnet2_failure
+
+    if path.startswith("espnet2."):
+        raise espnet2_failure(path, error) from error
 
 
 def _missing_attribute(

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from espnet3.errors import BUILD_NOTE, ConfigError, MissingConfigError
 from espnet3.utils.config_sources import locate
 from espnet3.utils.import_utils import import_object
+from espnet3.utils.target_aliases import resolve_alias, with_aliases
 
 
 def instantiate_config(
@@ -55,10 +56,13 @@ def instantiate_config(
         raise MissingConfigError(
             "needs a `_target_` that names a class or function", key=key, file=file
         )
-    for target_key, target in iter_targets(plain, key or ""):
+    targets = list(iter_targets(plain, key or ""))
+    if not recursive:
+        del targets[1:]
+    for target_key, target in targets:
         import_object(target, key=target_key, file=file)
-        if not recursive:
-            break
+    if any(resolve_alias(target) != target for _, target in targets):
+        plain = with_aliases(plain)
     place = locate(node)
     where = f" at {place.file}:{place.line}" if place and place.line else ""
     with building(f"{key or 'a config node'} (_target_: {plain['_target_']}){where}"):

@@ -163,11 +163,22 @@ def expects_uid(collate_fn: Any) -> bool | None:
     declared = getattr(collate_fn, "expects_uid", None)
     if declared is not None:
         return bool(declared)
-    # An instance of ESPnet2's class can only exist once its module has been imported.
+    return True if is_espnet2_collate(collate_fn) else None
+
+
+def is_espnet2_collate(collate_fn: Any) -> bool:
+    """Tell whether a collate function is ESPnet2's, which takes arrays only."""
+    # An instance of its class can only exist once the module has been imported.
     module = sys.modules.get("espnet2.train.collate_fn")
-    if module is not None and isinstance(collate_fn, module.CommonCollateFn):
-        return True
-    return None
+    return module is not None and isinstance(collate_fn, module.CommonCollateFn)
+
+
+def arrays_of(sample: Any) -> Any:
+    """Return a sample without what is no number, the rest as arrays; what is no dict, as it is."""
+    if not isinstance(sample, dict):
+        return sample
+    arrays = {key: _as_array(value) for key, value in sample.items()}
+    return {key: array for key, array in arrays.items() if array.dtype.kind in "biufc"}
 
 
 def _as_array(value: Any) -> np.ndarray:

@@ -73,7 +73,7 @@ def collect_stats(
         dataloader_config: The ``dataloader`` section; ``collate_fn`` is read.
         mode: ``train`` or ``valid``.
         output_dir: Folder of statistics.
-        task: Task class that builds the model; needs the ESPnet2 bridge.
+        task: Task class of ESPnet2 that builds the model from ``model_config``.
         parallel_config: ``parallel`` section to register first.
         write_collected_feats: Also store the features themselves.
         batch_size: Utterances per batch.

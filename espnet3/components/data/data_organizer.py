@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from espnet3.components.data.dataset import (
     do_nothing,
 )
 from espnet3.components.data.dataset_module import check_entry_keys, instantiate_dataset_reference
+from espnet3.components.data.espnet2_preprocessor import is_espnet2_preprocessor
 from espnet3.components.data.first_samples import FirstSamples
 from espnet3.components.data.preprocessor import AbsPreprocessor
 from espnet3.errors import MissingConfigError, SettingError
@@ -185,11 +185,7 @@ class DataOrganizer:
 
 def is_espnet_preprocessor(preprocessor: Any) -> bool:
     """Tell whether a preprocessor is called with the utterance id before the sample."""
-    if isinstance(preprocessor, AbsPreprocessor):
-        return True
-    # An instance of ESPnet2's class can only exist once its module has been imported.
-    module = sys.modules.get("espnet2.train.preprocessor")
-    return module is not None and isinstance(preprocessor, module.AbsPreprocessor)
+    return isinstance(preprocessor, AbsPreprocessor) or is_espnet2_preprocessor(preprocessor)
 
 
 def _build_preprocessor(preprocessor: Any) -> Callable[..., Any]:

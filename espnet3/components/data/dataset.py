@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from espnet3.components.data.collate import arrays_of
 from espnet3.components.data.dataset_module import CarriesLocalModules
 from espnet3.components.data.dataset_with_transform import DatasetWithTransform
 from espnet3.components.data.sample_index import Place, SampleIndex, was_read
@@ -76,6 +77,7 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
         self.use_espnet_preprocessor = use_espnet_preprocessor
         self.uid_key = uid_key
         self._use_espnet_collator = False
+        self.gives_arrays_only = False
         self._steps = [
             (Step(t, "transform", False), Step(p, "preprocessor", use_espnet_preprocessor))
             for t, p in transforms
@@ -133,7 +135,9 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
             except Exception as error:
                 error.add_note(f"in the {step.name} of utterance {uid!r}, {self._name(place)}")
                 raise
-        return (uid, sample) if self._use_espnet_collator else sample
+        if self._use_espnet_collator:
+            return uid, arrays_of(sample) if self.gives_arrays_only else sample
+        return sample
 
     def uid(self, index: int) -> str:
         """Return the id of a position; reads the sample only if nothing lists the ids."""
@@ -161,6 +165,7 @@ class CombinedDataset(CarriesLocalModules, torch.utils.data.Dataset[Any]):
         )
         part.num_shards, part.world_shard_size = self.num_shards, self.world_shard_size
         part.use_espnet_collator = self.use_espnet_collator
+        part.gives_arrays_only = self.gives_arrays_only
         return part
 
     def get_text(self, index: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from espnet3.components.data.espnet2_preprocessor import is_espnet2_preprocessor, split_sample
 from espnet3.components.data.sample_index import Place
 from espnet3.components.data.sample_rng import sample_rng, takes_rng
 from espnet3.errors import DataError, SettingError
@@ -30,9 +31,13 @@ class Step:
         self.name = name
         self.wants_uid = wants_uid
         self.takes_rng = takes_rng(function)
+        self.is_espnet2 = is_espnet2_preprocessor(function)
 
     def __call__(self, uid: str, sample: Any, rng_key: tuple[int, int] | None) -> Any:
         """Return the processed sample; ``rng_key`` is what its randomness is a function of."""
+        if self.is_espnet2:
+            sample, rest = split_sample(self.function, sample)
+            return {**rest, **self.function(uid, sample)}
         arguments = (uid, sample) if self.wants_uid else (sample,)
         if not self.takes_rng:
             return self.function(*arguments)

@@ -10,7 +10,12 @@ from typing import Any
 
 import torch
 
-from espnet3.components.data.collate import CommonCollateFn, expects_uid
+from espnet3.components.data.collate import (
+    CommonCollateFn,
+    arrays_of,
+    expects_uid,
+    is_espnet2_collate,
+)
 from espnet3.components.data.dataset import CombinedDataset
 from espnet3.components.data.model_call import call_with_batch
 from espnet3.errors import ConfigError, ModelOutputError
@@ -108,6 +113,8 @@ def _read_pair(dataset: Any, index: int) -> tuple[str, Any]:
 def _collate(pairs: list[tuple[str, Any]], collate_fn: Any) -> tuple[list[str], Mapping[str, Any]]:
     collate_fn = CommonCollateFn(int_pad_value=-1) if collate_fn is None else collate_fn
     wants_samples = expects_uid(collate_fn) is False
+    if is_espnet2_collate(collate_fn):
+        pairs = [(uid, arrays_of(sample)) for uid, sample in pairs]
     output = collate_fn([sample for _, sample in pairs] if wants_samples else pairs)
     if wants_samples and isinstance(output, Mapping):
         return [uid for uid, _ in pairs], output

@@ -15,6 +15,7 @@ from espnet3.errors import ConfigError, SettingError
 from espnet3.parallel.base_runner import BaseRunner
 from espnet3.parallel.env_provider import EnvironmentProvider
 from espnet3.utils.config_utils import instantiate_config
+from espnet3.utils.task_utils import build_task_or_target
 
 
 class CollectFeatsMissingError(SettingError, AttributeError):
@@ -115,14 +116,7 @@ def _build_env(config: DictConfig, dataset: Any) -> dict[str, Any]:
 
 
 def _build_model(cfg: DictConfig) -> Any:
-    if cfg.get("task"):
-        raise ConfigError(
-            "models of a task need the ESPnet2 bridge, which this version does not have",
-            key="task",
-            value=cfg.task,
-            hint="name the model itself by model._target_ and set task: null",
-        )
-    return instantiate_config(cfg.model_config, key="model")
+    return build_task_or_target(cfg.get("task"), cfg.model_config)
 
 
 def _build_dataset(config: DictConfig) -> Any:

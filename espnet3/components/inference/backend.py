@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from espnet3.components.inference.loaded_weights import find_unloaded
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import ConfigError, InferenceError, MissingConfigError
+from espnet3.errors import ConfigError, InferenceError, MissingConfigError, WeightsError
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.import_utils import import_object, import_path_of_here
 from espnet3.utils.path_utils import is_file
@@ -80,6 +81,7 @@ def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
         MissingConfigError: If ``config.model`` is not set.
         UntrustedTargetError: If the active policy refuses a target.
         InferenceError: If the device does not exist.
+        WeightsError: If a class of ESPnet2 did not load its weights.
     """
     model_config = to_plain(config.get("model"))
     if not isinstance(model_config, dict) or "_target_" not in model_config:
@@ -95,6 +97,7 @@ def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
     )
     with _recipe_directory(config.get("recipe_dir"), model_config) as located:
         model = _instantiate(located, device)
+        _check_weights(model, located)
         if located is not model_config:
             _make_file_attributes_absolute(model)
     if isinstance(model, torch.nn.Module):
@@ -108,6 +111,20 @@ def _instantiate(model_config: dict[str, Any], device: str) -> Any:
         return instantiate_config(model_config, key="model", device=device)
     model = instantiate_config({k: v for k, v in model_config.items() if k != "device"})
     return model.to(device) if isinstance(model, torch.nn.Module) else model
+
+
+def _check_weights(model: Any, model_config: Mapping[str, Any]) -> None:
+    """Notice what ESPnet2 says nothing about: names in the file that are not those of the model."""
+    if not str(model_config["_target_"]).startswith("espnet2."):
+        return
+    for name, value in model_config.items():
+        if name.endswith("model_file") and isinstance(value, str | Path):
+            reason = find_unloaded(model, Path(value))
+            if reason is not None:
+                raise WeightsError(
+                    f"model.{name}: {reason}\n  name a checkpoint that was trained with the same"
+                    " `task`, or the averaged weights (<metric>.ave.pth)"
+                )
 
 
 def _takes_device(target: Any) -> bool:

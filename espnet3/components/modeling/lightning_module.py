@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from espnet3.components.data.collate import CommonCollateFn, expects_uid
+from espnet3.components.data.collate import CommonCollateFn, expects_uid, is_espnet2_collate
 from espnet3.components.data.collect_stats import collect_stats
 from espnet3.components.data.dataloader import DataLoaderBuilder
 from espnet3.components.data.model_call import call_with_batch
@@ -248,6 +248,7 @@ class ESPnetLightningModule(lightning.LightningModule):
             raise ConfigError("has no data", key=f"dataset.{mode}")
         with contextlib.suppress(AttributeError):  # A list, for example, has no such switch.
             dataset.use_espnet_collator = bool(expects_uid(self.collate_fn))
+            dataset.gives_arrays_only = is_espnet2_collate(self.collate_fn)
         return DataLoaderBuilder(
             dataset=dataset,
             config=self.config,
@@ -271,6 +272,14 @@ class ESPnetLightningModule(lightning.LightningModule):
     ) -> dict[str, Any]:
         """Return the state of the bare model."""
         return cast("dict[str, Any]", self.model.state_dict(*args, **kwargs))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let ESPnet2 find the weights of a task's model: it takes those under ``module``.
+
+        Without them it would load nothing, say nothing, and decode with random weights.
+        """
+        if self._settings.others.get("task"):
+            checkpoint["module"] = checkpoint["state_dict"]
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

@@ -9,12 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from espnet3.components.data.collate import CommonCollateFn, expects_uid
+from espnet3.components.data.collate import (
+    CommonCollateFn,
+    arrays_of,
+    expects_uid,
+    is_espnet2_collate,
+)
 from espnet3.components.modeling.batch import read_batch
 from espnet3.errors import ConfigError, ModelOutputError
 from espnet3.systems.base.train_config import load_train_config
 from espnet3.utils.import_utils import trusted_target
 from espnet3.utils.instantiate import instantiate_config
+from espnet3.utils.task_utils import build_task_or_target
 from espnet3.utils.types import PathLike
 from espnet3.utils.weights_utils import load_weights
 
@@ -50,8 +56,8 @@ class TrainedModel:
         method: str = "forward",
         recipe_dir: PathLike | None = None,
     ) -> None:
-        config = load_train_config(train_config, recipe_dir, sections=("dataloader",))
-        self.model: nn.Module = instantiate_config(config["model"], key="model")
+        config = load_train_config(train_config, recipe_dir, sections=("dataloader", "task"))
+        self.model: nn.Module = build_task_or_target(config.get("task"), config["model"])
         load_weights(self.model, model_file)
         self.device = torch.device(device)
         self.model.to(self.device).eval().requires_grad_(False)
@@ -98,7 +104,9 @@ class TrainedModel:
 
     def _collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         items: Any = samples
+        if is_espnet2_collate(self.collate_fn):
+            items = [arrays_of(sample) for sample in samples]
         if expects_uid(self.collate_fn):
-            items = [(str(index), sample) for index, sample in enumerate(samples)]
+            items = [(str(index), sample) for index, sample in enumerate(items)]
         _, batch = read_batch(self.collate_fn(items))
         return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in batch.items()}

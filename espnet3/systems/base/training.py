@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.components.optimizers.settings import read_optimization
-from espnet3.errors import ConfigError, MissingConfigError, WeightsError
+from espnet3.errors import MissingConfigError, WeightsError
 from espnet3.systems.base.config_changes import describe_changes, describe_restored
 from espnet3.systems.base.initial_weights import check_initial_weights, load_initial_weights
 from espnet3.systems.base.kept_config import keep_config, write_config
@@ -75,12 +75,12 @@ def _train(config: Any, settings: TrainingSettings) -> None:
         _warn_about_changes(config, point.path)
         # The file describes the weights beside it: another configuration must not take its place.
         if not (settings.exp_dir / "training.yaml").exists():
-            write_config(config, settings.exp_dir)
+            write_config(config, settings)
         return
     start = None if fit.get("ckpt_path") is None else Path(fit["ckpt_path"])
     model = build_model(settings, settings.model)
     trainer = build_trainer(build_module(model, config, settings), config, settings)
-    keep_config(trainer, config, settings.exp_dir)
+    keep_config(trainer, config, settings)
     if source is not settings.init_from:
         logger.info("init_from is not read: the run goes on from a checkpoint")
     load_initial_weights(model, source)
@@ -164,25 +164,28 @@ def collect_stats(config: Any) -> None:
 def without_normalizer(config: Any) -> dict[str, Any]:
     """Return a plain copy of a training configuration whose model does not normalise features."""
     plain = dict(to_plain(config))
-    model = (plain.get("model") or {}).items()
-    return {**plain, "model": {k: v for k, v in model if k not in _NORMALIZER_KEYS}}
+    model = dict(plain.get("model") or {})
+    for name in _NORMALIZER_KEYS:
+        model.pop(name, None)
+    if plain.get("task"):
+        model["normalize"] = None  # by default tasks normalise
+    return {**plain, "model": model}
 
 
 def check_model(settings: TrainingSettings) -> None:
-    """Check that a configuration names a model that this version can train.
+    """Check that a configuration names a model.
 
     Raises:
-        ConfigError: If it needs an ESPnet2 task.
         MissingConfigError: If there is none.
     """
     if settings.task:
-        raise ConfigError(
-            "ESPnet2 tasks are not supported by this version",
-            key="task",
-            value=settings.task,
-            hint="leave task unset and name a torch module in model._target_",
-        )
-    if not settings.model or "_target_" not in settings.model:
+        if settings.model is None:
+            raise MissingConfigError(
+                "holds no options for the task",
+                key="model",
+                hint="set model.token_list and what differs from the defaults of the task",
+            )
+    elif not settings.model or "_target_" not in settings.model:
         raise MissingConfigError(
             "names no model",
             key="model",

@@ -35,9 +35,10 @@ def prepare(settings: TrainingSettings) -> None:
 
 
 def build_model(settings: TrainingSettings, section: Mapping[str, Any] | None) -> nn.Module:
-    """Build the model of a section ``model``."""
-    model: nn.Module = instantiate_config(section or {}, key="model")
-    return model
+    """Build the model of a section ``model``; with ``task`` it holds the options of that."""
+    from espnet3.utils.task_utils import build_task_or_target
+
+    return build_task_or_target(settings.task, section or {})
 
 
 def build_module(model: nn.Module, config: Any, settings: TrainingSettings) -> Any:

@@ -1,4 +1,4 @@
-"""Whether a model really runs with the weights of its bundle."""
+"""Whether a model really runs with the weights of a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from espnet3.errors import BundleError, WeightsError
-from espnet3.publication import bundle
+from espnet3.errors import WeightsError
 from espnet3.utils.weights_utils import WEIGHT_SUFFIXES, read_state_dict
 
 if TYPE_CHECKING:
@@ -22,27 +21,25 @@ _COMPARED = 8
 """Tensors whose values are compared; the smallest ones, because names tell most."""
 
 
-def check_loaded(model: Any, root: Path, metadata: Mapping[str, Any]) -> None:
-    """Compare a model with the weight files of its bundle, where that can be done.
+def find_unloaded(model: Any, path: Path) -> str | None:
+    """Compare a model with a weight file, where that can be done.
 
     ESPnet2 and others load weights without minding names that do not match, and then run with
-    random ones. So at least one tensor of a file must be found in the model by its name (any
+    random ones. So at least one tensor of the file must be found in the model by its name (any
     prefix) and shape, and the values of such tensors must be those of the file.
 
     Args:
         model: Back end; its torch modules are found among its attributes.
-        root: Folder of the bundle.
-        metadata: ``meta.yaml``; its ``weights`` say which files to look at.
+        path: Weight file.
+
+    Returns:
+        Why the model does not run with these weights; ``None`` when nothing speaks against it.
 
     Raises:
-        BundleError: If the model does not hold the weights.
+        WeightsError: If the file is damaged.
     """
-    modules = list(_modules_of(model))
-    files, weights = metadata.get("files") or {}, metadata.get("weights") or {}
-    for name in sorted(set(files) & set(weights)) if modules else ():
-        path = bundle.member_path(root, files[name], f"{bundle.META_FILE}: files.{name}")
-        if path.suffix in WEIGHT_SUFFIXES:
-            _check_file(path, modules)
+    modules = list(_modules_of(model)) if path.suffix in WEIGHT_SUFFIXES else []
+    return _compare(path, modules) if modules else None
 
 
 def _modules_of(model: Any) -> Iterator[nn.Module]:
@@ -54,9 +51,9 @@ def _modules_of(model: Any) -> Iterator[nn.Module]:
             yield candidate
 
 
-def _check_file(path: Path, modules: list[nn.Module]) -> None:
+def _compare(path: Path, modules: list[nn.Module]) -> str | None:
     with _open(path) as (shapes, read):
-        pairs = max((_pair(shapes, module.state_dict()) for module in modules), key=len)
+        pairs = max((_pair(shapes, _tensors_of(module)) for module in modules), key=len)
         chosen: list[tuple[Tensor, Tensor]] = []
         for name in sorted(pairs, key=lambda name: pairs[name].numel()):
             tensor = read(name)
@@ -64,16 +61,22 @@ def _check_file(path: Path, modules: list[nn.Module]) -> None:
             if len(chosen) < _COMPARED and (tensor != tensor.reshape(-1)[:1]).any():
                 chosen.append((tensor, pairs[name]))
     if shapes and not pairs:
-        raise BundleError(
+        return (
             f"{path}: none of its {len(shapes)} tensors is in the model, which would run with "
-            "other weights\n  the configuration of the bundle does not fit its weights"
+            "other weights\n  the configuration of the model does not fit its weights"
         )
     if chosen and not any(_is_equal(*pair) for pair in chosen):
-        raise BundleError(
+        return (
             f"{path}: the model has tensors of these names, but with other values\n"
-            "  its class did not load the weights of the bundle"
+            "  its class did not load these weights"
         )
     logger.debug("%s: %d of %d tensors are in the model", path, len(pairs), len(shapes))
+    return None
+
+
+def _tensors_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return what is learned; other tensors, such as statistics, may come from elsewhere."""
+    return dict(module.named_parameters(remove_duplicate=False))
 
 
 @contextlib.contextmanager
