@@ -84,8 +84,10 @@ def needs_of_stage(stage: str, config: Any, recipe_dir: Path) -> list[Need]:
 
 def _target_needs(plain: Mapping[str, Any], recipe_dir: Path) -> Iterator[Need]:
     from espnet3.utils.config_utils import iter_targets
+    from espnet3.utils.target_aliases import serving_target
 
-    for key, target in iter_targets(plain):
+    for key, named in iter_targets(plain):
+        target = serving_target(named)
         top, *_, name = target.split(".")
         if top == "src":
             yield from _code_needs([_module_file(recipe_dir, target)], is_building=True)

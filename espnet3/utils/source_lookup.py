@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.target_aliases import serving_target
 
 _DYNAMIC = ("__getattr__", "globals()", "sys.modules[", "_LazyModule")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
@@ -34,7 +35,7 @@ def check_import_path(path: object, *, key: str) -> ConfigError | None:
     """
     if not isinstance(path, str) or not all(part.isidentifier() for part in path.split(".")):
         return ConfigError("is not a dotted import path", key=key, value=path)
-    parts = path.split(".")
+    parts = serving_target(path).split(".")
     found = _find_module(parts)
     if found is None and parts[0] in OPTIONAL_PACKAGES:
         return None

@@ -13,6 +13,7 @@ from typing import Any, Literal, Never
 
 from espnet3.utils.espnet2_table import find_arguments
 from espnet3.utils.source_lookup import MAX_HOPS, find_definition
+from espnet3.utils.target_aliases import serving_target
 
 _TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
 _NEVER_IN_YAML = ("Tensor", "ndarray")
@@ -56,6 +57,7 @@ def find_signature(
     Returns:
         ``None`` when nobody can tell without importing.
     """
+    path = serving_target(path)
     known = find_arguments(path)
     if known is not None:
         return Signature(

@@ -48,12 +48,17 @@ ESPNET2_ALIASES: Mapping[str, str] = MappingProxyType(
 
 
 def resolve_alias(target: str) -> str:
+    """Return :func:`serving_target` and log it where it is another."""
+    ours = serving_target(target)
+    if ours != target:
+        _report(target, ours)
+    return ours
+
+
+def serving_target(target: str) -> str:
     """Return the target to use: ours for a class of ESPnet2 that is not installed."""
     ours = ESPNET2_ALIASES.get(target)
-    if ours is None or is_espnet2_installed():
-        return target
-    _report(target, ours)
-    return ours
+    return target if ours is None or is_espnet2_installed() else ours
 
 
 def is_espnet2_installed() -> bool:

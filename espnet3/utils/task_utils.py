@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf import DictConfig
 
-from espnet3.errors import ConfigError, MissingDependencyError, UntrustedTargetError
+from espnet3.errors import (
+    ConfigError,
+    MissingDependencyError,
+    MissingFileError,
+    UntrustedTargetError,
+)
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.instantiate import instantiate_config, to_plain
@@ -167,7 +172,12 @@ def _read_tokens(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
-        raise TaskError("no such file", key="model.token_list", value=str(path)) from error
+        raise MissingFileError(
+            "no such file",
+            key="model.token_list",
+            value=str(path),
+            hint="run the train_tokenizer stage first",
+        ) from error
     # A token may be white space; only the end of the last line is none.
     return lines[:-1] if lines[-1] == "" else lines
 

@@ -135,7 +135,11 @@ class DataLoaderBuilder:
             )
         batches = _build_batches(factory.pop("batches", None), key)
         batches = _deal(batches, world_size, rank, mode)
-        return instantiate_config(factory, dataset, key=key, batches=batches).build_iter(self.epoch)
+        built = instantiate_config(factory, dataset, key=key, batches=batches)
+        # For the parts of a virtual epoch ESPnet2 counts from 1.
+        is_theirs = type(built).__module__.startswith("espnet2.")
+        is_shifted = is_theirs and getattr(built, "num_iters_per_epoch", None)
+        return built.build_iter(self.epoch + 1 if is_shifted else self.epoch)
 
     def _build_native(
         self, mode: str, settings: LoaderSettings, dataset: Any, world_size: int, rank: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -109,8 +110,11 @@ def build_batch_sampler(
         padding=padding,
         categories=_read_categories(utt2category_file),
         is_hard=budget == "hard",
+        is_descending=sort_in_batch == "descending",
     )
-    if type != "unsorted":
+    if type == "sorted":
+        batches = batches if sort_in_batch == sort_batch else batches[::-1]
+    elif type != "unsorted":
         batches = _sort(batches, sort_in_batch, sort_batch)
     return BatchList(type, [tuple(batch) for batch in batches])
 
@@ -119,8 +123,11 @@ def _unsorted(shapes: Shapes, *, size: int, drop_last: bool, **_: Any) -> list[l
     return _split_evenly(list(shapes[0]), size, drop_last)
 
 
-def _sorted(shapes: Shapes, *, size: int, drop_last: bool, **_: Any) -> list[list[UttId]]:
-    return _split_evenly(_by_length(shapes), size, drop_last)
+def _sorted(
+    shapes: Shapes, *, size: int, drop_last: bool, is_descending: bool, **_: Any
+) -> list[list[UttId]]:
+    """Cut in the order inside of batches, as ESPnet2 does: it decides which ones are larger."""
+    return _split_evenly(_by_length(shapes, is_descending=is_descending), size, drop_last)
 
 
 def _folded(
@@ -148,7 +155,7 @@ def _folded(
             count = max(min_batch_size, size // (1 + folds))
             own.append(uids[start : start + count])
             start += count
-        batches += _treat_last(own, min_batch_size, drop_last)
+        batches += _treat_last(own, min_batch_size, drop_last, num_spared=1)
     return batches
 
 
@@ -183,7 +190,9 @@ def _fill(
         own = [table[uid][0] for table in shapes]
         padded = [max(a, b) for a, b in zip(longest, own, strict=True)]
         exact = total + sum(n * w for n, w in zip(own, widths, strict=True))
-        cost = (len(batch) + 1) * sum(n * w for n, w in zip(padded, widths, strict=True))
+        # ESPnet2 takes the newest utterance for the longest one, which is true of the first file.
+        counted = padded if is_hard else own
+        cost = (len(batch) + 1) * sum(n * w for n, w in zip(counted, widths, strict=True))
         is_over = (cost if padding else exact) > size
         if is_hard and is_over and len(batch) >= min_batch_size:
             batches.append(batch)
@@ -211,20 +220,26 @@ def _split_evenly(uids: list[UttId], size: int, drop_last: bool) -> list[list[Ut
 
 
 def _treat_last(
-    batches: list[list[UttId]], min_batch_size: int, drop_last: bool
+    batches: list[list[UttId]], min_batch_size: int, drop_last: bool, num_spared: int = 0
 ) -> list[list[UttId]]:
-    """Drop the remainder, or deal a too small last batch to the ones before it."""
+    """Drop the remainder, or let the batches before a too small last one grow by its size.
+
+    They grow from the end, without the ``num_spared`` last ones in the first round.
+    """
     if drop_last and len(batches) > 1:
         return batches[:-1]
-    if len(batches) > 1 and len(batches[-1]) < min_batch_size:
-        last = batches.pop()
-        for number, uid in enumerate(reversed(last)):
-            batches[-1 - number % len(batches)].append(uid)
-    return batches
+    if len(batches) < 2 or len(batches[-1]) >= min_batch_size:
+        return batches
+    sizes = [len(batch) for batch in batches[:-1]]
+    for number in range(len(batches[-1])):
+        sizes[(-1 - num_spared - number) % len(sizes)] += 1
+    uids = itertools.chain.from_iterable(batches)
+    return [list(itertools.islice(uids, size)) for size in sizes]
 
 
-def _by_length(shapes: Shapes) -> list[UttId]:
-    return sorted(shapes[0], key=lambda uid: shapes[0][uid][0])
+def _by_length(shapes: Shapes, *, is_descending: bool = False) -> list[UttId]:
+    sign = -1 if is_descending else 1
+    return sorted(shapes[0], key=lambda uid: sign * shapes[0][uid][0])
 
 
 def _sort(batches: list[list[UttId]], sort_in_batch: str, sort_batch: str) -> list[list[UttId]]:

@@ -7,7 +7,12 @@ from torch import Tensor, nn
 
 from espnet3.components.layers.masks import length_mask
 from espnet3.components.layers.mel import mel_filterbank
-from espnet3.components.layers.mel_recipe import build_window, check_sizes, resolve_recipe
+from espnet3.components.layers.mel_recipe import (
+    build_window,
+    check_sizes,
+    read_rate,
+    resolve_recipe,
+)
 from espnet3.utils.import_utils import trusted_target
 
 # Shapes: B batch, S samples, T frames, W samples of one frame, F features
@@ -27,7 +32,7 @@ class LogMelFrontend(nn.Module):
     is padded. Nothing is learned and nothing is stored in the state dict.
 
     Args:
-        fs: Samples per second.
+        fs: Samples per second; also a text such as ``16k``.
         n_fft: FFT size; 512 by default.
         win_length: Samples under the window; ``n_fft`` by default.
         hop_length: Samples from frame to frame; 128 by default.
@@ -49,7 +54,7 @@ class LogMelFrontend(nn.Module):
 
     def __init__(
         self,
-        fs: int = 16000,
+        fs: int | str = 16000,
         n_fft: int | None = None,
         win_length: int | None = None,
         hop_length: int | None = None,
@@ -63,6 +68,7 @@ class LogMelFrontend(nn.Module):
         dither: float = 0.0,
     ) -> None:
         super().__init__()
+        fs = read_rate(fs)
         given = {
             "n_fft": n_fft,
             "win_length": win_length,

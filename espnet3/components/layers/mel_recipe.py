@@ -37,6 +37,23 @@ class MelRecipe:
     """Whether an uncentred frame takes ``n_fft`` samples (else ``win_length``)."""
 
 
+def read_rate(fs: int | str) -> int:
+    """Return samples per second; ``16k`` is 16000, as in recipes of ESPnet2.
+
+    Raises:
+        ConfigError: If it is no number.
+    """
+    if isinstance(fs, int):
+        return fs
+    text = fs.strip().lower()
+    try:
+        return round(float(text.removesuffix("k")) * (1000 if text.endswith("k") else 1))
+    except ValueError as error:
+        raise ConfigError(
+            "is no sample rate", key="fs", value=fs, hint="for example 16000 or 16k"
+        ) from error
+
+
 def _espnet2(fs: int) -> MelRecipe:
     return MelRecipe()
 
