@@ -61,6 +61,8 @@ def get_task_class(task_path: str) -> type:
         task = import_object(task_path, key="task")
     except (UntrustedTargetError, MissingDependencyError):
         raise
+    except ConfigError as error:
+        raise TaskError(error.message, key="task", value=task_path, hint=error.hint) from error
     except Exception as error:  # importing somebody's module may raise anything
         raise TaskError(f"cannot be imported: {error}", key="task", value=task_path) from error
     for name in ("get_default_config", "build_model"):

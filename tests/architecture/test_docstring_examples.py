@@ -10,7 +10,9 @@ import pytest
 
 import espnet3
 
-MODULES = sorted(m.name for m in pkgutil.walk_packages(espnet3.__path__, "espnet3."))
+# Importing these needs ESPnet2; they have no examples.
+TASKS = {"espnet3.systems.asr.task", "espnet3.systems.asr.transducer_task"}
+MODULES = sorted({m.name for m in pkgutil.walk_packages(espnet3.__path__, "espnet3.")} - TASKS)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -101,3 +101,29 @@ def test_importing_has_no_side_effects(module: str) -> None:
         "assert before == after, (before, after)"
     )
     _loaded_packages(code)
+
+
+def test_no_module_but_the_tasks_imports_espnet2() -> None:
+    code = """
+import importlib, pkgutil, sys
+import espnet3
+
+class Guard:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in REFUSED:
+            raise AssertionError(f"{name} is imported")
+
+sys.meta_path.insert(0, Guard())
+failed = []
+for info in pkgutil.walk_packages(espnet3.__path__, "espnet3."):
+    if info.name.endswith("__main__"):
+        continue
+    try:
+        importlib.import_module(info.name)
+    except AssertionError:
+        failed.append(info.name)
+assert failed == TASKS, failed
+"""
+    refused = {"espnet", "espnet2", "espnet_model_zoo", "kaldiio"}
+    tasks = ["espnet3.systems.asr.task", "espnet3.systems.asr.transducer_task"]
+    _loaded_packages(f"REFUSED = {refused!r}\nTASKS = {tasks!r}\n{code}")

@@ -34,6 +34,10 @@ def test_tracked_files_are_small() -> None:
         (r"weights_only\s*=\s*False", "a checkpoint must not be able to run code"),
         (r"\byaml\.(load|unsafe_load|full_load)\(", "only the safe loader reads YAML"),
         (r"^\s*(import|from) (torchaudio|torchvision|librosa|jiwer|kaldiio)\b", "not in core"),
+        (
+            r"^\s*(import|from) (espnet|espnet2|espnetez|espnet_model_zoo)\b",
+            "an extra: require_espnet2",
+        ),
         (r"\bOptional\[|\bList\[|\bDict\[|\bUnion\[", "3.11 spelling of types"),
     ],
 )

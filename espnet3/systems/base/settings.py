@@ -39,7 +39,7 @@ class TrainingSettings:
     stats_dir: Path | None = None
     """Folder of the files of ``collect_stats``."""
     task: str | None = None
-    """Class of an ESPnet2 task that builds the model; needs the ESPnet2 bridge."""
+    """Class of an ESPnet2 task that builds the model from its options in ``model``."""
     model: dict[str, Any] | None = None
     """Mapping with ``_target_`` of a torch module."""
     seed: int | None = None

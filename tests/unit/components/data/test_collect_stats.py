@@ -237,7 +237,7 @@ def test_mistakes_leave_no_trace(tmp_path):
     for value in (True, False):
         with pytest.raises(RuntimeError, match="multiple_iterator"):
             run(tmp_path, loaders={"train": {"multiple_iterator": value}})
-    with pytest.raises(ValueError, match="ESPnet2 bridge"):
+    with pytest.raises(ValueError, match=r"some\.Task"):
         run(tmp_path, task="some.Task")
     assert [path.name for path in tmp_path.iterdir()] == [".train.lock"]
 
