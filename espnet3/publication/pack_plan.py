@@ -19,7 +19,7 @@ from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
 from espnet3.publication.plan_draft import PlanDraft, suffix_of
 from espnet3.publication.scores import find_scores
 from espnet3.publication.yaml_links import iter_strings
-from espnet3.utils.task_utils import RUN_OPTIONS
+from espnet3.utils.espnet2_table import RUN_OPTIONS
 
 logger = logging.getLogger(__name__)
 

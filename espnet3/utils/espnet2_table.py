@@ -16,6 +16,12 @@ _ALIASES = {
 }
 """Our subclasses of tasks take what the tasks take."""
 
+RUN_OPTIONS = frozenset(
+    {"config", "init_param", "output_dir", "train_shape_file", "valid_shape_file"}
+    | {f"{mode}_data_path_and_name_and_type" for mode in ("train", "valid")}
+)
+"""Options that tell what an ESPnet2 run read and wrote, not how its model is built."""
+
 
 @functools.cache
 def load_table() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from espnet3.errors import (
     UntrustedTargetError,
 )
 from espnet3.utils.device_utils import process_rank
+from espnet3.utils.espnet2_table import RUN_OPTIONS
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.instantiate import instantiate_config, to_plain
 from espnet3.utils.path_utils import write_text
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _CONFIG_NAME = "config.yaml"
-RUN_OPTIONS = frozenset(
-    {"config", "init_param", "output_dir", "train_shape_file", "valid_shape_file"}
-    | {f"{mode}_data_path_and_name_and_type" for mode in ("train", "valid")}
-)
-"""Options that tell what an ESPnet2 run read and wrote, not how its model is built."""
 _arguments_lock = threading.RLock()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from espnet3.utils.espnet2_table import find_arguments, find_task
+from espnet3.utils.espnet2_table import RUN_OPTIONS, find_arguments, find_task
 from espnet3.utils.source_lookup import check_import_path
 from espnet3.utils.source_signatures import find_signature
 from espnet3.utils.task_options import check_task_options
@@ -103,3 +103,12 @@ def test_effects_of_the_preprocessor_are_checked(effects: list[Any], says: list[
     found = [str(error) for error in check_task_options({"dataset": dataset})]
     assert len(found) == bool(says)
     assert [part for part in says if part not in "".join(found)] == []
+
+
+def test_the_whole_configuration_of_an_espnet2_run_is_taken():
+    model = {**dict.fromkeys(RUN_OPTIONS), "dist_backend": "nccl", "encoder": "nothing"}
+    found = list(check_task_options({"task": "espnet2.tasks.asr.ASRTask", "model": model}))
+    assert [error.key for error in found] == ["model.encoder"]
+    del model["output_dir"]
+    found = list(check_task_options({"task": "espnet2.tasks.asr.ASRTask", "model": model}))
+    assert "model.dist_backend" in [error.key for error in found]
