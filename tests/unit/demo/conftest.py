@@ -10,10 +10,13 @@ import soundfile
 from omegaconf import OmegaConf
 
 from espnet3.demo.pack import pack_demo
-from espnet3.publication import code_scope
 from espnet3.utils import publish_utils
 from tests.unit.publication.asr_recipe import make_recipe
-from tests.unit.publication.conftest import Recipe
+from tests.unit.publication.conftest import (  # noqa: F401 - fixtures for all tests here
+    Recipe,
+    _fresh_imports,
+    _known_provenance,
+)
 
 SCORED = "espnet3.systems.asr.outputs.build_scored_output"
 
@@ -28,28 +31,6 @@ def make_system(demo_config, **attributes) -> SimpleNamespace:
 def tone(seconds: float = 1.0, rate: int = 16000) -> np.ndarray:
     time = np.arange(int(seconds * rate)) / rate
     return (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _known_provenance(monkeypatch):
-    monkeypatch.setattr(publish_utils, "_git_info", lambda: {"head": "abc123", "dirty": "clean"})
-    monkeypatch.setattr(publish_utils, "_hf_username", lambda: "ada")
-
-
-@pytest.fixture(autouse=True)
-def _fresh_imports(monkeypatch):
-    """Undo what activated user code leaves in the interpreter."""
-    import sys
-
-    path, modules = list(sys.path), set(sys.modules)
-    monkeypatch.setattr(code_scope, "_activated", set())
-    monkeypatch.setattr(code_scope, "_scopes", {})
-    monkeypatch.setattr(code_scope.CodeScope, "_current", None)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if name.partition(".")[0] == "src":
-            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
