@@ -56,6 +56,12 @@ def run(args: argparse.Namespace) -> int:
     if args.folder is None:
         raise ConfigError("FOLDER is missing", hint="for example: espnet3 new my_corpus/asr")
     target = args.folder.absolute()
+    if args.source is None and f"{TEMPLATE}/{target.name}" not in find_sources():
+        raise ConfigError(
+            "the last part of the folder is the task, and there is no"
+            f" {TEMPLATE}/{target.name} to copy",
+            hint=f"for example: espnet3 new {args.folder}/asr",
+        )
     source = find_source(args.source or f"{TEMPLATE}/{target.name}")
     create_recipe(source, target)
     sys.stdout.write(

@@ -25,6 +25,7 @@ from espnet3.utils.yaml_source import SourcePosition
 logger = logging.getLogger(__name__)
 
 _REFERENCE = re.compile(r"""\$\{\s*(\.*)([^\s:{}$,'"]+)\s*\}""")
+_UNSET_NOTE = re.compile(r"uses .+, which is null")
 _ABSENT: Any = object()
 
 
@@ -183,6 +184,11 @@ def _similar(config: DictConfig, path: str) -> str | None:
     section, _, name = path.rpartition(".")
     node = _raw(config, section) if section else config
     return did_you_mean(name, map(str, node.keys())) if isinstance(node, DictConfig) else None
+
+
+def is_unset_note(text: str | None) -> bool:
+    """Tell whether a note says that a value is unset because of another one."""
+    return text is not None and _UNSET_NOTE.fullmatch(text) is not None
 
 
 def _unset_note(config: DictConfig, path: str, culprit: str) -> SourcePosition:

@@ -19,6 +19,7 @@ from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.config_merge import walk
 from espnet3.utils.config_sources import find_references, get_sources, indexed_key, locate
 from espnet3.utils.import_utils import import_object
+from espnet3.utils.settings import known_keys
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
 from espnet3.utils.source_lookup import check_import_path
 from espnet3.utils.target_arguments import check_calls
@@ -125,9 +126,19 @@ def _check_top_level(
             error = UnknownKeyError(
                 "is not a key that anything reads, and no interpolation uses it",
                 key=name,
-                hint=did_you_mean(name, replacing if " " in name else known),
+                hint=_find_home(name, known)
+                or did_you_mean(name, replacing if " " in name else known),
             )
             yield Finding(error, is_fatal)
+
+
+def _find_home(name: str, known: Mapping[str, Key]) -> str | None:
+    """Say below which section a key stands that was written at the top."""
+    sections = {k: spec.settings for k, spec in known.items() if spec.settings and not spec.is_list}
+    homes = [
+        key for key, path in sections.items() if name in (known_keys(import_object(path)) or ())
+    ]
+    return f"it belongs below {' or '.join(homes)}" if homes else None
 
 
 def _check_key(value: Any, spec: Key, path: str) -> Iterator[ConfigError]:
@@ -169,5 +180,7 @@ def _find_written_none(
 
 def _located(config: DictConfig, error: ConfigError) -> ConfigError:
     place = locate(config, error.key or "")
-    hint = _WRITE_NULL if error.value == "None" else None
-    return error if place is None else error.at(place.file, place.line, hint=hint)
+    if place is None:
+        return error
+    hint = _WRITE_NULL if error.value == "None" else place.note
+    return error.at(place.file, place.line, hint=hint)

@@ -126,8 +126,11 @@ def check_required_configs(
     # A recipe with needs of its own has other flags than the standard five.
     named = dict.fromkeys(slot for slots in missing.values() for slot in slots)
     flags = "/".join(map(flag_of, named if required_configs else SLOT_FILES))
+    usual = {slot: Path("conf", f"{slot.removesuffix('_config')}.yaml") for slot in named}
+    there = [f"{flag_of(slot)} {path}" for slot, path in usual.items() if path.is_file()]
     raise MissingConfigError(
-        f"Config not provided for stage(s): {', '.join(missing)}. Use {flags}."
+        f"Config not provided for stage(s): {', '.join(missing)}. Use {flags}.",
+        hint=f"for example {' '.join(there)}" if there else None,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from espnet3.errors import ConfigError
+from espnet3.utils.config_resolution import is_unset_note
 from espnet3.utils.config_utils import load_and_merge_config, load_config_with_defaults
 from espnet3.utils.experiment_naming import (
     apply_training_experiment_context,
@@ -82,7 +83,13 @@ def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
             findings += [f for f in broken if not _is_consequence(f.error, unknown)]
     if not any(finding.is_fatal for finding in findings):
         findings += check_resolved(configs, request)
-    return configs, findings
+    return configs, drop_repetition(findings)
+
+
+def drop_repetition(findings: list[Finding]) -> list[Finding]:
+    """Keep one finding of those that the same null causes."""
+    first = {f.error.hint: f for f in reversed(findings) if is_unset_note(f.error.hint)}
+    return [f for f in findings if f.error.hint not in first or first[f.error.hint] is f]
 
 
 def _is_consequence(error: ConfigError, sections: set[str]) -> bool:

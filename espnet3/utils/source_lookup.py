@@ -44,7 +44,9 @@ def check_import_path(path: object, *, key: str) -> ConfigError | None:
             f"no module named {parts[0]!r}",
             key=key,
             value=path,
-            hint="check the spelling, and that the recipe directory or package is importable",
+            hint="check the spelling, and that the recipe directory or package is importable"
+            if len(parts) > 1
+            else f"a dotted path, such as src.model.{path} or torch.optim.AdamW",
         )
     source, folders, depth = found
     if depth == len(parts) or source is None:

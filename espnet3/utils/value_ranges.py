@@ -53,6 +53,8 @@ _KEYS: dict[str, Range] = {
 
 _ARGUMENTS: dict[str, Range] = {
     r"num_blocks|beam(_size)?|nbest|batch_size": _NATURAL,
+    r"output_size|attention_heads|linear_units|cnn_kernel|subsampling_channels": _NATURAL,
+    r"fs|n_fft|win_length|hop_length|n_mels": _NATURAL,
     r"(\w+_)?dropout_rate|layer_drop": _SHARE,
 }
 """Argument of a class of ours (a regular expression) to what it may hold."""

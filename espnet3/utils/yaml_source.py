@@ -16,6 +16,7 @@ from omegaconf._utils import get_yaml_loader
 
 from espnet3.errors import ConfigError, MissingFileError
 from espnet3.utils.types import PathLike
+from espnet3.utils.yaml_hints import find_hint
 
 MAX_BYTES = 64 * 2**20
 """Largest file that a configuration may be or refer to."""
@@ -102,7 +103,9 @@ def file_stamp(path: PathLike) -> tuple[int, int, int]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError("no such file", file=str(path)) from error
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigError("is not a regular file", file=str(path))
+        files = sorted(Path(path).glob("*.yaml")) if stat.S_ISDIR(status.st_mode) else []
+        hint = f"name a file: {', '.join(map(str, files))}" if files else None
+        raise ConfigError("is not a regular file", file=str(path), hint=hint)
     if status.st_size > MAX_BYTES:
         raise ConfigError(f"is larger than {MAX_BYTES} bytes", file=str(path))
     return status.st_mtime_ns, status.st_size, status.st_ino
@@ -171,10 +174,8 @@ def _annotated(
         return cls(f"YAML forbids the character U+{error.character:04X}", file=file, line=line)
     mark = error.problem_mark or error.context_mark
     message = " ".join(part for part in (error.context, error.problem) if part)
-    hint = None
-    if "\\t" in message:
-        hint = "indent with blanks: YAML does not allow tabs there"
-    annotated = cls(message, file=file, line=None if mark is None else mark.line + 1, hint=hint)
+    number = None if mark is None else mark.line + 1
+    annotated = cls(message, file=file, line=number, hint=find_hint(message, text, number))
     for name in ("context", "context_mark", "problem", "problem_mark", "note"):
         setattr(annotated, name, getattr(error, name))
     return annotated

@@ -45,10 +45,11 @@ def test_a_missing_config_is_one_clear_message_before_anything_is_written(recipe
     before = tree(recipe)
     done = run_recipe(recipe, "--stages", "train", "infer")
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1] == (
+    assert done.stderr.strip().splitlines()[-2:] == [
         "error: Config not provided for stage(s): train, infer. Use --training_config/"
-        "--inference_config/--metrics_config/--publication_config/--demo_config."
-    )
+        "--inference_config/--metrics_config/--publication_config/--demo_config.",
+        "  for example --training_config conf/training.yaml",
+    ]
     assert "Traceback" not in done.stderr
     assert tree(recipe) == before
 

@@ -98,7 +98,7 @@ def _check_arguments(entry: Mapping[str, Any], module: _Module, key: str) -> Ite
 
 def _check_builder(run: RunRequest, module: _Module) -> Iterator[ConfigError]:
     """Check ``create_dataset`` against the builder's settings class, else against its methods."""
-    arguments = run.get("training.create_dataset")
+    arguments = run.get("training.create_dataset", {} if run.runs("create_dataset") else None)
     if not isinstance(arguments, Mapping):
         return
     builder = f"{module.path}.DatasetBuilder"

@@ -9,8 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from espnet3.components.layers.conformer_block import ConformerBlock, build_dropout
 from espnet3.components.layers.masks import length_mask
 from espnet3.components.layers.subsampling import ConvSubsampling
-from espnet3.errors import ConfigError
 from espnet3.utils.import_utils import trusted_target
+from espnet3.utils.layer_sizes import check_conformer_sizes
 
 # Shapes: B batch, T frames, F features, D model dim, K head dim
 
@@ -62,7 +62,9 @@ class ConformerEncoder(nn.Module):
         grad_checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(output_size, attention_heads, cnn_kernel)
+        check_conformer_sizes(
+            output_size=output_size, attention_heads=attention_heads, cnn_kernel=cnn_kernel
+        )
         self._output_size = output_size
         self.layer_drop = layer_drop
         self.grad_checkpoint = grad_checkpoint
@@ -157,14 +159,3 @@ def _valid_frames(lengths_B: Tensor, frames: int) -> Tensor | None:
         return None
     # An empty utterance keeps its first frame: attention over nothing would give NaN.
     return length_mask(lengths_B.clamp(min=1), frames)
-
-
-def _check_sizes(output_size: int, attention_heads: int, cnn_kernel: int) -> None:
-    if output_size % (2 * attention_heads):
-        raise ConfigError(
-            f"must be an even multiple of attention_heads = {attention_heads}",
-            key="output_size",
-            value=output_size,
-        )
-    if cnn_kernel % 2 == 0:
-        raise ConfigError("must be odd", key="cnn_kernel", value=cnn_kernel)

@@ -48,7 +48,7 @@ class TrainerSettings:
     """Number of full, resumable checkpoints to keep."""
     save_every_n_steps: int | None = None
     """Also save a resumable checkpoint inside the epoch, every so many optimizer steps."""
-    time_limit: str | None = None
+    time_limit: str | int | None = None
     """``HH:MM:SS`` after which training saves a resumable checkpoint and stops."""
     lightning: dict[str, Any] = rest(
         "further arguments of lightning.Trainer", names=LIGHTNING_ARGUMENTS
@@ -65,7 +65,11 @@ class TrainerSettings:
                 raise SettingError("must be at least 1", key=f"trainer.{name}", value=value)
         for name in _COUNTS:
             # Lightning would find out after the data are loaded, with an assertion.
-            convert(self.lightning.get(name), int | None, key=f"trainer.{name}")
+            count = convert(self.lightning.get(name), int | None, key=f"trainer.{name}")
+            if count is not None and count < -1:
+                raise SettingError(
+                    "must not be negative, or -1 for no limit", key=f"trainer.{name}", value=count
+                )
         _check_numbers(self.lightning)
         _check_choice("accelerator", self.accelerator, ACCELERATORS)
         _check_choice("strategy", self.strategy, STRATEGIES)
@@ -132,7 +136,7 @@ class FitSettings:
     """Whether the checkpoint is read without running code; null means true."""
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str | int) -> float:
     """Turn ``HH:MM:SS`` into seconds.
 
     Raises:
@@ -142,7 +146,7 @@ def parse_duration(text: str) -> float:
         >>> parse_duration("01:30:05")
         5405.0
     """
-    match = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d)", text.strip())
+    match = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d)", str(text).strip())
     if match is None:
         raise ConfigError(
             "must have the form HH:MM:SS, in quotes", key="trainer.time_limit", value=text

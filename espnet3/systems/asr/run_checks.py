@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
 from espnet3.systems.asr.settings import MODEL_STATS, TokenizerSettings
 from espnet3.systems.base.monitored_metrics import check_names
 from espnet3.utils.key_accounting import Finding
+from espnet3.utils.layer_sizes import check_conformer_sizes
 from espnet3.utils.run_checks import RunRequest
 from espnet3.utils.settings import parse_settings
 
 _MODEL = "espnet3.systems.asr.models.asr_model.ASRModel"
+_CONFORMER_SIZES = ("output_size", "attention_heads", "cnn_kernel")
 _PREPROCESSOR = "espnet3.components.data.preprocessor.CommonPreprocessor"
 
 
 def check_asr(run: RunRequest) -> Iterator[Finding]:
-    """Check files and metric names of the native model."""
+    """Check the tokenizer, and sizes, files and metric names of the native model."""
+    if run.runs("train_tokenizer") or run.runs("train"):
+        yield from _check_tokenizer(run)
     if not run.runs("train"):
         return
     model = run.is_target("training.model", _MODEL)
@@ -29,8 +34,43 @@ def check_asr(run: RunRequest) -> Iterator[Finding]:
         if isinstance(path, str):
             yield from _check_tokenizer_file(run, key, path)
     if model:
+        yield from _check_encoder(run)
         yield from _check_normalizer(run)
         yield from check_names(run, MODEL_STATS)
+
+
+def _check_tokenizer(run: RunRequest) -> Iterator[Finding]:
+    """Check that a tokenizer that is to be trained has its text and its folder."""
+    section = run.get("training.tokenizer")
+    settings = None if section is None else _read_tokenizer(section)
+    if isinstance(settings, ConfigError):
+        yield run.finding(f"training.{settings.key}", settings)
+    elif settings and settings.text_builder.func is None and not settings.is_trained():
+        hint = "the dotted path of a function, for example src.tokenizer.gather_training_text"
+        absent = MissingConfigError("must be set", hint=hint)
+        yield run.finding("training.tokenizer.text_builder.func", absent)
+
+
+def _read_tokenizer(section: Any) -> TokenizerSettings | ConfigError:
+    try:
+        return parse_settings(section, TokenizerSettings, key="tokenizer")
+    except ConfigError as error:
+        return error
+
+
+def _check_encoder(run: RunRequest) -> Iterator[Finding]:
+    """Check sizes that the encoder would refuse when it is built, after the data."""
+    key = "training.model.encoder"
+    encoder = run.get(key)
+    if encoder is None:
+        hint = "for example {type: conformer, output_size: 256}"
+        yield run.finding(key, MissingConfigError("must be set", hint=hint))
+    elif encoder.get("type") == "conformer":
+        sizes = {name: encoder.get(name) for name in _CONFORMER_SIZES}
+        try:
+            check_conformer_sizes(**sizes)
+        except ConfigError as error:
+            yield run.finding(f"{key}.{error.key}", error)
 
 
 def _check_tokenizer_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]:
@@ -42,8 +82,9 @@ def _check_tokenizer_file(run: RunRequest, key: str, path: str) -> Iterator[Find
     if section is None or not Path(path).is_relative_to(str(folder)):
         yield from run.need_file(key, path)
         return
-    names = [file.name for file in parse_settings(section, TokenizerSettings, key="").files]
-    if Path(path).name not in names:
+    settings = _read_tokenizer(section)
+    names = [] if isinstance(settings, ConfigError) else [file.name for file in settings.files]
+    if names and Path(path).name not in names:
         hint = did_you_mean(Path(path).name, names) or "it writes: " + ", ".join(names)
         error = ConfigError("train_tokenizer writes no such file", value=path, hint=hint)
         yield run.finding(key, error)

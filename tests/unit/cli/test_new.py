@@ -161,7 +161,9 @@ def test_unknown_sources_are_answered_with_the_known_ones(capsys):
     error = capsys.readouterr().err
     assert 'did you mean "mini_digits/asr"' in error and "TEMPLATE/asr, " in error
     assert main(["new", "mine/nonsense"]) == 1
-    assert "no recipe 'TEMPLATE/nonsense' to copy" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "the last part of the folder is the task" in error
+    assert "no TEMPLATE/nonsense to copy\n  for example: espnet3 new mine/nonsense/asr" in error
     assert main(["new"]) == 1
     assert "espnet3 new my_corpus/asr" in capsys.readouterr().err
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from espnet3.errors import MissingFileError
-from espnet3.utils.slot_configs import SlotRequest, prepare_configs
+from espnet3.errors import ConfigError, MissingFileError
+from espnet3.utils.key_accounting import Finding
+from espnet3.utils.slot_configs import SlotRequest, drop_repetition, prepare_configs
 from espnet3.utils.stage_table import SLOT_FILES
 
 
@@ -114,3 +115,10 @@ def test_the_slot_that_names_the_experiment_stands_for_training_in_the_checks(
     assert any("dataset.train" in text for text in texts(findings))
     request = dataclasses.replace(request, naming_source="training_config")
     assert prepare_configs(request)[1] == []
+
+
+def test_what_one_null_causes_is_reported_once():
+    hints = ["uses a, which is null", "uses b, which is null", "uses a, which is null", None, None]
+    findings = [Finding(ConfigError("must be set", hint=hint)) for hint in hints]
+    kept = drop_repetition(findings)
+    assert [findings.index(finding) for finding in kept] == [0, 1, 3, 4]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from espnet3.systems.asr.run_checks import check_asr
 from espnet3.systems.asr.system import ASRSystem
 from espnet3.systems.base.monitored_metrics import check_modes, check_names, iter_monitored
 from espnet3.systems.base.output_checks import check_inference
@@ -85,3 +86,38 @@ def test_devices_that_do_not_exist(device):
 def test_a_model_of_the_user_may_know_other_devices():
     assert devices("src.model.Remote", "auto") == []
     assert devices("src.model.Remote", "cuad") == ["device: is not a device"]
+
+
+def asr_errors(stages: str, **training: Any) -> list[str]:
+    return errors(check_asr(request(stages, training=training)))
+
+
+def test_a_tokenizer_needs_its_text_and_its_folder(tmp_path):
+    section = {"model_type": "word", "vocab_size": 5, "save_path": str(tmp_path)}
+    for stage in ("train_tokenizer", "train"):
+        found = asr_errors(stage, tokenizer=section)
+        assert found == ["tokenizer.text_builder.func: must be set"]
+    assert asr_errors("infer", tokenizer=section) == []
+    assert asr_errors("train", tokenizer=None) == []
+    assert asr_errors("train", tokenizer={**section, "save_path": None}) == [
+        "tokenizer.save_path: must be set"
+    ]
+    for name in ("word.model", "word.vocab", "tokens.txt"):
+        (tmp_path / name).write_text("")
+    assert asr_errors("train", tokenizer=section) == []
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (None, "model.encoder: must be set"),
+        ({"attention_heads": 5}, "model.encoder.output_size: must be an even multiple of"),
+        ({"cnn_kernel": 14}, "model.encoder.cnn_kernel: must be odd"),
+    ],
+)
+def test_sizes_of_an_encoder_are_checked_before_it_is_built(encoder, message):
+    base = {"type": "conformer", "output_size": 96}
+    target = "espnet3.systems.asr.models.asr_model.ASRModel"
+    model = {"_target_": target, "encoder": encoder and {**base, **encoder}}
+    (found,) = asr_errors("train", model=model)
+    assert found.startswith(message)
