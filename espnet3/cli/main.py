@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import espnet3
 from espnet3.cli import bundle, check, demo, doctor, new
 from espnet3.errors import Espnet3Error
+from espnet3.utils.hinting_parser import HintingParser
 
 VERBS = (new, check, doctor, bundle, demo)
 """Modules with ``add_parser(verbs)`` and ``run(args)``, whose import is cheap."""
@@ -16,7 +17,7 @@ VERBS = (new, check, doctor, bundle, demo)
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all verbs."""
-    parser = argparse.ArgumentParser(
+    parser = HintingParser(
         prog="espnet3",
         description="Make, check and diagnose recipes. A recipe's run.py runs its stages.",
         allow_abbrev=False,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
 
-from espnet3.errors import BUILD_NOTE, Espnet3Error, did_you_mean
+from espnet3.errors import BUILD_NOTE, Espnet3Error
+from espnet3.utils.hinting_parser import HintingParser
 from espnet3.utils.stage_selection import resolve_stages
 from espnet3.utils.stage_table import NAMED_STAGES, SLOT_FILES, flag_of
 
@@ -126,16 +125,9 @@ def _is_in_recipe(trace: TracebackType | None) -> bool:
     return file.is_relative_to(Path.cwd()) and "site-packages" not in file.parts
 
 
-class _RecipeParser(argparse.ArgumentParser):
-    """Names what was probably meant, and the successor of a flag of earlier versions."""
+class _RecipeParser(HintingParser):
+    """Also knows the successors of flags of earlier versions."""
 
-    def error(self, message: str) -> NoReturn:
-        hints = [f"{old} is now called {new}" for old, new in _RENAMED.items() if old in message]
-        invalid = re.search(r"invalid choice: '(.*?)'", message)
-        unknown = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
-        if invalid:
-            hints.append(did_you_mean(invalid[1], self.get_default("stage_list") or []) or "")
-        elif unknown and not hints:
-            flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
-            hints.append(did_you_mean(unknown[1], flags) or "")
-        super().error("; ".join(filter(None, [message, *hints])))
+    def iter_hints(self, message: str) -> Iterator[str]:
+        renamed = [f"{old} is now called {new}" for old, new in _RENAMED.items() if old in message]
+        yield from renamed or super().iter_hints(message)

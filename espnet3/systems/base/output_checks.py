@@ -98,6 +98,10 @@ def check_measure(run: RunRequest) -> Iterator[Finding]:
     except ConfigError as error:
         yield run.finding(f"metrics.{error.key or ''}", error)
         return
+    earlier = settings.compare_with
+    if earlier is not None and not run.exists(earlier) and not run.has_own_stage():
+        absent = MissingConfigError("no such folder", value=str(earlier))
+        yield run.finding("metrics.compare_with", absent)
     if not run.runs("infer"):
         folder = settings.inference_dir
         if settings.metrics and not folder.is_dir() and not run.has_own_stage():

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from espnet3.systems.asr.run_checks import check_asr
 from espnet3.systems.asr.system import ASRSystem
 from espnet3.systems.base.monitored_metrics import check_modes, check_names, iter_monitored
-from espnet3.systems.base.output_checks import check_inference
+from espnet3.systems.base.output_checks import check_inference, check_measure
 from espnet3.systems.base.run_checks import check_stages
 from espnet3.utils.run_checks import RunRequest
 
@@ -121,3 +121,10 @@ def test_sizes_of_an_encoder_are_checked_before_it_is_built(encoder, message):
     model = {"_target_": target, "encoder": encoder and {**base, **encoder}}
     (found,) = asr_errors("train", model=model)
     assert found.startswith(message)
+
+
+def test_an_earlier_run_to_compare_with_must_exist(tmp_path):
+    metrics = {"inference_dir": str(tmp_path), "metrics": [], "compare_with": "nothing"}
+    assert errors(check_measure(request(metrics=metrics))) == ["compare_with: no such folder"]
+    metrics["compare_with"] = str(tmp_path)
+    assert errors(check_measure(request(metrics=metrics))) == []
