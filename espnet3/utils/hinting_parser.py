@@ -24,7 +24,8 @@ class HintingParser(argparse.ArgumentParser):
         hint = None
         if invalid:
             choices = [c for action in self._actions for c in action.choices or ()]
-            hint = did_you_mean(invalid[1], [*choices, *(self.get_default("stage_list") or ())])
+            choices += self.get_default("stage_list") or []
+            hint = did_you_mean(invalid[1], dict.fromkeys(choices))
         elif unknown:
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
             hint = did_you_mean(unknown[1], flags)
