@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from espnet3.utils.config_utils import instantiate_config
+from espnet3.components.inference.backend import build_model
 from espnet3.utils.import_utils import trusted_target
 
 _BACK_END = "espnet2.bin.asr_transducer_inference.Speech2Text"
@@ -25,6 +25,7 @@ class TransducerRecognizer:
 
     Raises:
         MissingDependencyError: If ESPnet2 is not installed.
+        WeightsError: If the weights are not those of the model.
     """
 
     def __init__(
@@ -36,18 +37,16 @@ class TransducerRecognizer:
         nbest: int = 1,
         beam_search_config: dict[str, Any] | None = None,
     ) -> None:
-        self.recognizer = instantiate_config(
-            {
-                "_target_": _BACK_END,
-                "asr_train_config": str(asr_train_config),
-                "asr_model_file": str(asr_model_file),
-                "device": device,
-                "beam_size": beam_size,
-                "nbest": nbest,
-                "beam_search_config": beam_search_config,
-            },
-            key="model",
-        )
+        model = {
+            "_target_": _BACK_END,
+            "asr_train_config": str(asr_train_config),
+            "asr_model_file": str(asr_model_file),
+            "beam_size": beam_size,
+            "nbest": nbest,
+            "beam_search_config": beam_search_config,
+        }
+        # Not by itself: this also makes sure that the weights are those of the file.
+        self.recognizer = build_model({"model": model, "device": device})
 
     def __call__(self, speech: Any) -> tuple[str, list[str], list[int], Any]:
         """Return text, tokens, token ids and hypothesis of the best result.
