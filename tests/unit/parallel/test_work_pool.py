@@ -6,10 +6,13 @@ import pytest
 
 from espnet3.parallel.work_pool import WorkPool, _Piece
 
+NO_JOBS = SimpleNamespace(cluster=None)
+"""A client that has no cluster of its own."""
+
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_retries_say_how_many_more_workers_a_lone_unit_may_kill(retries):
-    pool = WorkPool(None, num_workers=2, retries=retries)
+    pool = WorkPool(NO_JOBS, num_workers=2, retries=retries)
     piece = _Piece([7], is_alone=True)
     death = SimpleNamespace(last_worker=SimpleNamespace(name="w"))
     for _ in range(retries):
@@ -19,7 +22,7 @@ def test_retries_say_how_many_more_workers_a_lone_unit_may_kill(retries):
 
 
 def test_nothing_is_handed_out_after_the_signal_to_stop():
-    pool = WorkPool(None, num_workers=2, must_stop=lambda: True)
+    pool = WorkPool(NO_JOBS, num_workers=2, must_stop=lambda: True)
     pool._retries.append(_Piece([1]))
     pool._feed(print, None)
     assert pool._flying == {}
