@@ -172,10 +172,12 @@ def test_the_finished_bundle_is_checked(recipe, caplog):
     out = recipe.pack()
     assert "output_fn = not_installed_anywhere.build, which is not installed here" in caplog.text
     assert f"MiB  {WEIGHTS}.safetensors" in caplog.text
+    trust = {"requires_user_code": True, "targets": ["not_installed_anywhere.build"]}
+    assert read(out / "meta.yaml")["trust"] == trust
     caplog.clear()
     recipe.pack_model["self_check"] = False
     recipe.pack()
-    assert "not_installed_anywhere" not in caplog.text
+    assert "not installed here" not in caplog.text
     meta = read(out / "meta.yaml")
     torch.save({"weight": SimpleNamespace()}, out / "evil.pth")
     for change, error in (
