@@ -122,5 +122,23 @@ class BatchPlan:
 
 
 def _read_lengths(dataset: Any, key: str) -> list[float]:
+    """Read every sample; one that cannot be read is taken for long, and fails in its turn."""
     logger.info("The data set has no get_length; every sample is read once to learn its length")
-    return [float(len(dataset[index][key])) for index in range(len(dataset))]
+    found: list[float | None] = []
+    error: Exception | None = None
+    for index in range(len(dataset)):
+        try:
+            found.append(float(len(dataset[index][key])))
+        except Exception as caught:  # the code of the data set runs
+            caught.add_note(f"while reading the length of {key!r} of item {index}")
+            error = error or caught
+            found.append(None)
+    known = [length for length in found if length is not None]
+    if error is not None and not known:
+        error.add_note("`execution.batching.length_key` says which field has the length")
+        raise error
+    if error is not None:
+        count = len(found) - len(known)
+        logger.warning("%d samples have no readable length, the first: %r", count, error)
+    longest = max(known, default=0.0)
+    return [longest if length is None else length for length in found]

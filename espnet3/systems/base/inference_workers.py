@@ -27,7 +27,7 @@ from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_job import DecodeJob, decode_units, find_capacity, make_setup
 from espnet3.systems.base.inference_outcome import Failure, Outcome
 from espnet3.utils.config_utils import to_plain
-from espnet3.utils.stop_signals import received_signal
+from espnet3.utils.stop_signals import end_if_asked, received_signal
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -114,8 +114,11 @@ class Workforce:
             with preserve_random_state():
                 return self._engine_here(job, provider).find_capacity(index, most)
         self._equip(job, provider)
-        (found,) = self._pool(job).run(find_capacity, Backlog([(index, most)], num_workers=1))
-        return None if found.is_lost else found.value
+        for found in self._pool(job).run(find_capacity, Backlog([(index, most)], num_workers=1)):
+            return None if found.is_lost else found.value
+        # Nothing is handed out after a signal; a guess would be kept for the next run.
+        end_if_asked()
+        return None
 
     def _engine_here(self, job: DecodeJob, provider: Any) -> DecodeEngine:
         if self._engine is None or self._job is not job:

@@ -81,6 +81,8 @@ class RecordWriter:
         # All values are texts, for which the encoder has a fast path that lists lack.
         texts = ["[" + ",".join(map(_encode, row)) + "]" for row in rows]
         line = f"[{index},[{','.join(texts)}]]"
+        if not line.isascii():
+            _refuse_broken_text(line, rows[0][0])
         return WrittenSample(index, [row[0] for row in rows], line)
 
     def _write_row(self, record: Any) -> list[str]:
@@ -134,6 +136,17 @@ def safe_file_name(sample_id: str) -> str:
     readable = quote(sample_id, safe="").lstrip(".")[:_MAX_NAME_BYTES]
     digest = hashlib.sha256(sample_id.encode()).hexdigest()[:16]
     return f"{readable}%{digest}"
+
+
+def _refuse_broken_text(line: str, sample_id: str) -> None:
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the output of sample {sample_id!r} holds {line[error.start]!r}, half of a character, "
+            "which no text file can hold\n"
+            "  decode bytes with errors='replace' in `output_fn`"
+        ) from error
 
 
 def _refuse_unwritable(field: str, sample_id: str, value: Any) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from espnet3.components.inference import capacity, model_mode
 from espnet3.systems.base.inference_state import FinishedRun
+from espnet3.utils.stop_signals import received_signal
 from tests.unit.systems.base import toy_inference as toy
 from tests.unit.systems.base.toy_inference import IDS, execution, hyps, report
 
@@ -199,6 +202,16 @@ class TestMemory:
             run(**execution(prefetch={"pin_memory": True}))
 
 
+class Trap:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
 class TestLengths:
     @pytest.fixture(autouse=True)
     def samples_of_different_length(self, monkeypatch):
@@ -231,6 +244,40 @@ class TestLengths:
         self.reads.clear()
         run(**execution(batching={**batching, "length_key": "tokens"}))
         assert len(self.reads) == 2 * 12
+
+    def test_a_sample_without_readable_length_fails_alone(self, run, monkeypatch, caplog):
+        original = toy.ToyDataset.__getitem__
+
+        def read(dataset, index):
+            if index == 4:
+                raise OSError("broken file")
+            return original(dataset, index)
+
+        monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+        batching = {"mode": "dynamic", "max_cost": 12, "length_key": "tokens"}
+        with caplog.at_level(logging.WARNING):
+            folder = run(**execution(batching=batching, on_error="record", max_failures=1))
+        assert len(hyps(folder)) == 11
+        assert [f["index"] for f in report(folder)["failures"]] == [4]
+        assert "1 samples have no readable length" in caplog.text
+        assert np.load(folder / ".infer" / "lengths.npy")[4] == 4
+
+    def test_a_length_key_that_no_sample_has_is_named(self, run):
+        batching = {"mode": "dynamic", "length_key": "tokns"}
+        with pytest.raises(KeyError, match="tokns") as caught:
+            run(**execution(batching=batching))
+        assert "execution.batching.length_key" in "".join(caught.value.__notes__)
+
+    def test_kept_lengths_that_hold_objects_are_never_unpickled(self, run, tmp_path):
+        batching = {"mode": "dynamic", "max_cost": 8, "length_key": "tokens"}
+        folder = run(**execution(batching=batching))
+        trap = np.array([Trap(tmp_path / "sprung")] * 12, dtype=object)
+        np.save(folder / ".infer" / "lengths.npy", trap, allow_pickle=True)
+        run(
+            runner={**toy.toy_config("")["runner"], "resume": False}, **execution(batching=batching)
+        )
+        assert not (tmp_path / "sprung").exists()
+        assert len(hyps(folder)) == 12
 
     def test_an_attribute_with_lengths_is_enough(self, run, monkeypatch):
         monkeypatch.setattr(toy.ToyDataset, "lengths", [9.0] + [1.0] * 11, raising=False)
@@ -266,6 +313,19 @@ def test_without_a_limit_the_batch_size_is_what_fits_and_the_trial_is_made_once(
     assert calls == 3
     run(runner={**toy.toy_config("")["runner"], "resume": False}, **execution(batching=batching))
     assert memory.calls == calls
+
+
+def test_ctrl_c_before_the_trial_ends_the_stage_in_order(run, workers, monkeypatch):
+    from espnet3.systems.base import inference_workers
+
+    monkeypatch.setattr(
+        inference_workers, "register_env", lambda *a: signal.raise_signal(signal.SIGINT)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(**workers, **execution(batching={"mode": "dynamic"}))
+    assert not toy.builds["model"]
+    monkeypatch.undo()
+    assert received_signal() is None
 
 
 def test_only_cuda_tells_its_memory():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet3.errors import DataError
 from espnet3.systems.base.inference_journal import Journal
 from espnet3.systems.base.inference_writer import RecordWriter, safe_file_name
 from espnet3.utils.scp_utils import read_scp
@@ -70,3 +71,13 @@ def test_a_field_that_cannot_be_a_file_name_is_refused(tmp_path, field):
 def test_records_must_be_dicts(tmp_path):
     with pytest.raises(TypeError, match="Expected dict output"):
         write(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize(
+    "record", [{"utt_id": "a", "x": "h\ud800"}, {"utt_id": "\udcff", "x": "h"}]
+)
+def test_half_a_character_is_refused_with_the_sample(tmp_path, record):
+    with pytest.raises(DataError, match=r"sample '.*' holds '\\ud.*half of a character"):
+        write(tmp_path, [record])
+    write(tmp_path, [{"utt_id": "a", "x": "größe 😀"}])
+    assert list(read_scp(tmp_path / "x.scp")) == [("a", "größe 😀")]
