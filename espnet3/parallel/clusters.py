@@ -141,9 +141,9 @@ def _build_local(n_workers: int, options: Mapping[str, Any]) -> Any:
         "dashboard_address": _ANY_PORT,
         "silence_logs": logging.CRITICAL,
         "memory_limit": 0,
-        "env": _thread_variables(n_workers),
     }
-    return LocalCluster(**{**defaults, **options, "n_workers": n_workers})
+    env = {**_thread_variables(n_workers), **(options.get("env") or {})}
+    return LocalCluster(**{**defaults, **options, "n_workers": n_workers, "env": env})
 
 
 def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:

@@ -229,14 +229,18 @@ def _iter_results(
     kwargs: dict[str, Any],
 ) -> Iterator[tuple[int, Any]]:
     units, num_workers = list(enumerate(data)), 1
+    start_timeout = ParallelSettings().start_timeout
     with contextlib.ExitStack() as stack:
         if client is None:
             client = stack.enter_context(get_client(setup_fn=setup_fn))
-            num_workers = read_settings().num_workers
+            settings = read_settings()
+            num_workers, start_timeout = settings.num_workers, settings.start_timeout
         elif setup_fn is not None:
             register_env(client, setup_fn)
         num_workers = max(num_workers, len(client.nthreads()))
-        pool: WorkPool[tuple[int, Any]] = WorkPool(client, num_workers=num_workers)
+        pool: WorkPool[tuple[int, Any]] = WorkPool(
+            client, num_workers=num_workers, start_timeout=start_timeout
+        )
         work = functools.partial(_call_each, func, kwargs)
         bar = stack.enter_context(progress_bar(len(units), "parallel", unit="item"))
         for finished in pool.run(work, Backlog(units, num_workers=num_workers)):

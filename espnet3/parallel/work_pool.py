@@ -151,6 +151,8 @@ class WorkPool(Generic[U]):
         future.add_done_callback(self._done.put)
 
     def _wait(self) -> tuple[Future, _Piece[U]]:
+        # Results that come quickly leave no time to look: a worker has just been there.
+        self._seen_worker = time.monotonic()
         while True:
             self._jobs.look()
             try:

@@ -56,7 +56,11 @@ class Context:
                 level=self.log_level, format=f"[{worker}] %(levelname)s: %(message)s"
             )
         sys.path.extend(path for path in self.path if path not in sys.path)
-        os.chdir(self.directory)
+        try:
+            os.chdir(self.directory)
+        except OSError as error:
+            error.add_note("every host of a worker needs the working directory of the driver")
+            raise
 
 
 class LazyEnv:

@@ -109,7 +109,8 @@ def _instantiate(model_config: dict[str, Any], device: str) -> Any:
     target = import_object(model_config["_target_"], key="model._target_")
     if _takes_device(target):
         return instantiate_config(model_config, key="model", device=device)
-    model = instantiate_config({k: v for k, v in model_config.items() if k != "device"})
+    arguments = {k: v for k, v in model_config.items() if k != "device"}
+    model = instantiate_config(arguments, key="model")
     return model.to(device) if isinstance(model, torch.nn.Module) else model
 
 

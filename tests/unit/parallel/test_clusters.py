@@ -132,3 +132,11 @@ def test_several_workers_may_share_a_gpu(monkeypatch):
     options = [worker["options"] for worker in made[0]["workers"].values()]
     assert [o["env"]["CUDA_VISIBLE_DEVICES"] for o in options] == ["5", "5", "3", "3"]
     assert "workers_per_device" not in options[0]
+
+
+def test_variables_of_the_options_add_to_those_that_share_the_cores(monkeypatch):
+    given = {}
+    monkeypatch.setattr("distributed.LocalCluster", lambda **options: given.update(options))
+    clusters.build_cluster(ParallelSettings(n_workers=2, options={"env": {"A": "b"}}))
+    assert given["env"]["A"] == "b"
+    assert given["env"]["OMP_NUM_THREADS"] == str(max(1, len(os.sched_getaffinity(0)) // 2))

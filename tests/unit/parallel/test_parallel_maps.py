@@ -213,3 +213,20 @@ def test_a_runner_gives_on_workers_what_it_gives_in_process():
     with pytest.raises(ArithmeticError, match="negative") as caught:
         PickyRunner(WorkerProvider(dataset=dataset, unused=1))(range(30))
     assert "item 17" in "".join(caught.value.__notes__)
+
+
+def test_the_configured_time_to_wait_for_workers_counts(cluster_client, monkeypatch):
+    monkeypatch.setattr(parallel, "build_client", lambda config: cluster_client)
+    monkeypatch.setattr(parallel, "close_client", lambda client: None)
+    waits = []
+    original = parallel.WorkPool
+
+    def build(client, **options):
+        waits.append(options["start_timeout"])
+        return original(client, **options)
+
+    monkeypatch.setattr(parallel, "WorkPool", build)
+    set_parallel(OmegaConf.create({"n_workers": 2, "start_timeout": 7}))
+    assert parallel_map(abs, [-1]) == [1]
+    assert parallel_map(abs, [-1], client=cluster_client) == [1]
+    assert waits == [7, 600]

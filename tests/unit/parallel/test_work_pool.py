@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 from types import SimpleNamespace
 
 import pytest
@@ -26,3 +27,23 @@ def test_nothing_is_handed_out_after_the_signal_to_stop():
     pool._retries.append(_Piece([1]))
     pool._feed(print, None)
     assert pool._flying == {}
+
+
+def test_the_wait_for_workers_begins_when_the_last_result_came(monkeypatch):
+    # Quick results leave no time to look for workers, for hours perhaps.
+    client = SimpleNamespace(cluster=None, nthreads=dict)
+    pool = WorkPool(client, num_workers=1, start_timeout=600.0)
+    pool._seen_worker -= 3600
+    future = SimpleNamespace(key="k")
+    pool._flying["k"] = (future, _Piece([1]))
+    looks = []
+
+    def get(timeout):
+        if not looks:
+            looks.append(timeout)
+            raise queue.Empty
+        return future
+
+    monkeypatch.setattr(pool, "_done", SimpleNamespace(get=get))
+    assert pool._wait()[0] is future
+    assert looks

@@ -86,3 +86,10 @@ def test_the_plugin_keeps_the_dict_and_names_the_worker(monkeypatch):
 def test_the_plugin_refuses_what_is_no_dict():
     with pytest.raises(ValueError, match="must return a dict"):
         DictReturnWorkerPlugin(lambda: [1]).setup(SimpleNamespace(plugins={}, id="w"))
+
+
+def test_a_host_without_the_working_directory_is_told(tmp_path):
+    env = LazyEnv(cloudpickle.dumps(dict), Context(path=(), directory=str(tmp_path / "gone")))
+    with pytest.raises(FileNotFoundError, match="gone") as caught:
+        env.get()
+    assert "every host of a worker needs the working directory" in caught.value.__notes__[0]

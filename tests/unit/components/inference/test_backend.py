@@ -139,6 +139,9 @@ def test_models_without_a_device_parameter_are_built_and_modules_are_moved(gpus)
     module = build("PlainModule", device="meta")
     assert module.linear.weight.is_meta
     assert not module.training
+    with pytest.raises(TypeError, match="scal") as caught:
+        build("PlainDecoder", arguments={"scal": 3})
+    assert "while building model" in caught.value.__notes__[0]
 
 
 def test_the_callers_config_is_not_changed(gpus):
