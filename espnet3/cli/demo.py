@@ -35,11 +35,11 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page, or ask it once."""
-    from espnet3.demo.resolve import load_demo_config
+    from espnet3.demo.resolve import find_demo_file
     from espnet3.demo.trust import check_demo
     from espnet3.errors import UntrustedCodeError
 
-    load_demo_config(args.folder)
+    find_demo_file(args.folder)
     if args.try_out:
         from espnet3.demo.trial import try_out
 

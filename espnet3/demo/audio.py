@@ -37,7 +37,7 @@ def read_audio(value: Any, settings: ComponentSettings, rate: Hz | None) -> tupl
     Raises:
         DataError: If nothing was recorded, or more than ``max_seconds``.
     """
-    is_audio = settings.type == "audio" or is_audio_key(str(settings.name))
+    is_audio = settings.kind == "audio" or is_audio_key(str(settings.name))
     if value is None and is_audio:
         raise DataError(NO_AUDIO)
     if not _is_recording(value):

@@ -37,10 +37,19 @@ def load_demo_config(demo_dir: PathLike) -> DictConfig:
     Raises:
         MissingFileError: If there is none; a ``FileNotFoundError``.
     """
+    return load_config_with_defaults(find_demo_file(demo_dir))
+
+
+def find_demo_file(demo_dir: PathLike) -> Path:
+    """Return the ``demo.yaml`` of a packed demo.
+
+    Raises:
+        MissingFileError: If there is none; a ``FileNotFoundError``.
+    """
     path = Path(demo_dir) / DEMO_FILE
     if not path.is_file():
         raise MissingFileError("no such file", file=path, hint="give a folder of pack_demo")
-    return load_config_with_defaults(path)
+    return path
 
 
 def read_settings(demo_cfg: DemoConfig) -> DemoSettings:

@@ -297,6 +297,6 @@ def _show(runtime: DemoRuntime, result: Any, name: str) -> Any:
             )
         value = result[key]
         rate = rate or result.get("sample_rate")
-    if settings is None or settings.type != "audio":
+    if settings is None or settings.kind != "audio":
         return value
     return write_audio(value, rate or read_model_rate(runtime.model))

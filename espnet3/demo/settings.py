@@ -56,6 +56,11 @@ class ComponentSettings:
     gradio_kwargs: dict[str, Any] | None = field(default_factory=dict)
     """Further arguments of the Gradio component."""
 
+    @property
+    def kind(self) -> str:
+        """The type in lower case, as it counts."""
+        return (self.type or "").lower()
+
 
 @dataclass(frozen=True, kw_only=True)
 class UiSettings:

@@ -106,7 +106,7 @@ def _check_components(components: Sequence[ComponentSettings], path: str) -> Non
         key = f"{path}[{index}]"
         if not (component.name or "").strip():
             raise ConfigError("must include a non-empty 'name'", key=key)
-        kind = (component.type or "").lower()
+        kind = component.kind
         if kind not in BUILDERS:
             raise ConfigError(
                 f"Unsupported UI component type: {component.type}",
@@ -121,7 +121,7 @@ def _check_components(components: Sequence[ComponentSettings], path: str) -> Non
 
 
 def _build(component: ComponentSettings, *, is_input: bool) -> Any:
-    class_name, builder = BUILDERS[str(component.type).lower()]
+    class_name, builder = BUILDERS[component.kind]
     arguments = {
         "label": component.label or component.name,
         **builder(component, is_input),

@@ -96,7 +96,7 @@ def test_audio_outputs_carry_their_rate():
         def forward(idx, dataset=None, model=None):
             return {"wav": np.zeros((1, 7), np.float32), "sample_rate": 24000}
 
-    outputs = {"wav": ComponentSettings(name="wav", type="audio")}
+    outputs = {"wav": ComponentSettings(name="wav", type="Audio")}
     run = runtime(runner_cls=Speaker, output_keys={"wav": "wav"}, outputs=outputs)
     ((rate, samples),) = ask(run, "hello", names=("text",), outputs=("wav",))
     assert (rate, samples.shape) == (24000, (7,))

