@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from espnet3.demo.bundle_copy import check_trust, iter_bundle_files
 from espnet3.demo.relocation import InferConfigRelocator
-from espnet3.demo.resolve import DEMO_FILE, read_settings, resolve_infer_path
+from espnet3.demo.resolve import (
+    DEMO_FILE,
+    read_settings,
+    resolve_extra_kwargs,
+    resolve_infer_path,
+)
 from espnet3.demo.settings import DemoSettings, FileEntry
 from espnet3.errors import ConfigError, MissingConfigError, MissingFileError
-from espnet3.publication.bundle import verify_manifest
 from espnet3.publication.file_selection import PathPatterns, Selection
 from espnet3.publication.hub import is_hub_tag
 from espnet3.publication.pack_inputs import (
@@ -81,7 +87,8 @@ def plan_demo(system: Any) -> DemoPlan:
     plain = _plain(config)
     infer_config = None
     if settings.model.dir_or_tag:
-        plain["model"] = {**plain["model"], "dir_or_tag": draft.add_model()}
+        output_fn = resolve_extra_kwargs(config).get("output_fn_path")
+        plain["model"] = {**plain["model"], "dir_or_tag": draft.add_model(output_fn)}
         plain.pop("infer_config", None)
     else:
         infer_config = _plan_infer_config(config, settings, system, draft)
@@ -126,9 +133,9 @@ class _Draft:
             source = self._find(given.src, key)
             destination = given.dst or self.destination(given.src)
             self._check(given.src, source, destination, key)
-            self._copy(source, destination.as_posix())
+            self._copy(source, destination.as_posix(), key)
 
-    def add_model(self) -> str:
+    def add_model(self, output_fn: str | None) -> str:
         """Add a packed model in a folder; return what the packed demo calls it."""
         tag = str(self._settings.model.dir_or_tag)
         source = next((path for path in self._places(Path(tag)) if path.is_dir()), None)
@@ -141,10 +148,10 @@ class _Draft:
                 value=tag,
                 hint="run the stage pack_model first, or give a Hub id owner/name@revision",
             )
-        verify_manifest(source)
-        for path in sorted(source.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                self.copies[f"{MODEL_DIR}/{path.relative_to(source).as_posix()}"] = path
+        is_trusted = self._settings.model.trust_user_code
+        check_trust(source, is_trusted=is_trusted, output_fn=output_fn)
+        for name, path in iter_bundle_files(source):
+            self._add(path, f"{MODEL_DIR}/{name}", "model.dir_or_tag")
         return MODEL_DIR
 
     def add_user_code(self, configs: Mapping[str, Any]) -> None:
@@ -158,14 +165,20 @@ class _Draft:
                     raise MissingFileError(
                         f"needs a folder {name} in the recipe", key=key, value=path
                     )
-                self._copy(folder, name)
+                self._copy(folder, name, key)
 
     def add_file(self, source: Path) -> str:
         """Add one file that the model reads; return where it goes."""
         for destination, known in self.copies.items():
             if known == source:
                 return destination
-        destination = self.destination(source).as_posix()
+        place = self.destination(source)
+        numbered = (place.with_stem(f"{place.stem}-{number}") for number in itertools.count(2))
+        destination = next(
+            path.as_posix()
+            for path in itertools.chain([place], numbered)
+            if path.as_posix() not in self.copies
+        )
         self.copies[destination] = source
         return destination
 
@@ -177,9 +190,16 @@ class _Draft:
         below = (source.relative_to(base) for base in bases if source.is_relative_to(base))
         return next(below, Path(source.name))
 
-    def _copy(self, source: Path, destination: str) -> None:
+    def _copy(self, source: Path, destination: str, key: str) -> None:
         for path, place in self._selection.iter_files(source, destination):
-            self.copies[place] = path
+            self._add(path, place, key)
+
+    def _add(self, source: Path, place: str, key: str) -> None:
+        known = self.copies.setdefault(place, source)
+        if known != source and not known.samefile(source):
+            raise ConfigError(f"would replace {known} in the demo, as both become {place}",
+                              key=key, value=str(source),
+                              hint="give one a place of its own with src and dst")  # fmt: skip
 
     def _places(self, path: Path) -> Iterator[Path]:
         for base in (self._root, Path.cwd()):

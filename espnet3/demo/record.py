@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Self
 
-from espnet3.utils.path_utils import atomic_path, write_json, write_text
+from espnet3.errors import ConfigError
+from espnet3.utils.path_utils import atomic_path, is_inside, write_json, write_text
+
+logger = logging.getLogger(__name__)
 
 RECORD_FILE = ".demo_manifest.json"
 
@@ -33,7 +37,8 @@ class PackRecord:
         path = self._folder / RECORD_FILE
         if path.is_file():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._old = set(json.loads(path.read_text(encoding="utf-8"))["files"])
+                names = json.loads(path.read_text(encoding="utf-8"))["files"]
+                self._old = {str(name) for name in names if isinstance(names, list)}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
@@ -46,22 +51,36 @@ class PackRecord:
 
     def copy(self, source: Path, name: str) -> None:
         """Copy a file to a place in the demo."""
-        with atomic_path(self._folder / name) as temporary:
+        with atomic_path(self._place(name)) as temporary:
             shutil.copyfile(source, temporary)
         self.add(name)
 
     def write(self, name: str, text: str) -> None:
         """Write a text file."""
-        write_text(self._folder / name, text)
+        write_text(self._place(name), text)
         self.add(name)
 
     def add(self, *names: str) -> None:
         """Note files that somebody else wrote."""
         self.files.update(names)
 
-    def _remove(self, name: str) -> None:
+    def _place(self, name: str) -> Path:
+        """Return a path of the demo; a link to a folder could lead out of it."""
         path = self._folder / name
-        path.unlink(missing_ok=True)
+        if ".." in path.relative_to(self._folder).parts or not is_inside(path.parent, self._folder):
+            raise ConfigError("leaves the demo", file=self._folder, value=name)
+        return path
+
+    def _remove(self, name: str) -> None:
+        """Remove a file of the old list, and the folders that are empty without it."""
+        try:
+            path = self._place(name)
+        except ValueError:
+            logger.warning("%s: %r lies outside of the demo and stays", RECORD_FILE, name)
+            return
+        if not (path.is_file() or path.is_symlink()):
+            return
+        path.unlink()
         for parent in path.parents:
             if parent == self._folder or any(parent.iterdir()):
                 return

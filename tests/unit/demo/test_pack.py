@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from espnet3.demo import pinning
 from espnet3.demo.pack import pack_demo
 from espnet3.demo.resolve import load_demo_config
 from espnet3.demo.runtime import build_runtime, run_inference
-from espnet3.errors import ConfigError, HubError, MissingFileError
+from espnet3.errors import BundleError, ConfigError, HubError, MissingFileError
 from espnet3.utils import publish_utils
 from tests.unit.demo.conftest import make_system, tone
 from tests.unit.publication.conftest import write
@@ -258,3 +259,72 @@ def test_the_configuration_is_not_changed(root):
 def test_a_misspelt_setting_is_found(root):
     with pytest.raises(ConfigError, match=r"pack\.out_dri.*\n.*out_dir"):
         pack_demo(make_system(config(pack={"out_dri": "demo"})))
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_record_that_names_other_files_removes_none(root, tmp_path, absolute, caplog):
+    kept = write(tmp_path / "kept.txt", "of the user")
+    demo = pack_demo(make_system(config()))
+    name = str(kept) if absolute else "../../kept.txt"
+    write(demo / ".demo_manifest.json", json.dumps({"files": [name]}))
+    pack_demo(make_system(config()))
+    assert kept.read_text() == "of the user"
+    assert "lies outside of the demo and stays" in caplog.text
+
+
+def test_packing_never_follows_a_linked_folder_out_of_the_demo(root, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (root / "demo").mkdir()
+    (root / "demo" / "config").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="leaves the demo"):
+        pack_demo(make_system(config()))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_folder_that_the_user_removed_is_not_missed(root):
+    write(root / "more" / "b.txt", "b")
+    demo = pack_demo(make_system(config(pack={"out_dir": "demo", "files": ["more"]})))
+    shutil.rmtree(demo / "more")
+    pack_demo(make_system(config()))
+    assert read(demo / "demo.yaml")["system"] == "asr"
+
+
+def test_files_of_one_name_do_not_replace_each_other(root, tmp_path):
+    files = [write(tmp_path / name / "config.yaml", {"of": name}) for name in ("asr", "lm")]
+    model = {"_target_": "a.B", "asr": str(files[0]), "lm": str(files[1]), "again": str(files[0])}
+    write(root / "conf" / "inference.yaml", {"model": model})
+    demo = pack_demo(make_system(config(recipe_dir=".")))
+    written = read(demo / "config" / "infer.yaml")["model"]
+    assert read(demo / written["asr"])["of"] == "asr" and written["again"] == written["asr"]
+    assert read(demo / written["lm"])["of"] == "lm"
+    pack = {"out_dir": "demo", "files": [str(path) for path in files]}
+    with pytest.raises(ConfigError, match=r"pack\.files\[1\].*would replace .*asr.config\.yaml"):
+        pack_demo(make_system(config(pack=pack)))
+
+
+def make_bundle(folder: Path, **config) -> Path:
+    targets = [path for path in config.values() if isinstance(path, str)]
+    trust = {"requires_user_code": True, "targets": targets}
+    write(folder / "meta.yaml", {"files": {}, "yaml_files": {}, "trust": trust})
+    write(folder / "conf" / "inference.yaml", config)
+    return folder
+
+
+def test_a_packed_model_that_needs_trust_is_not_packed_without(root):
+    make_bundle(root / "bundle", output_fn="src.x.f")
+    for given in ({}, {"extra_kwargs": {"output_fn_path": "a.b"}}):
+        model = {"dir_or_tag": "bundle", "trust_user_code": not given}
+        pack_demo(make_system(config(model=model, **given)))
+    with pytest.raises(ConfigError, match=r"model\.trust_user_code.* runs src\.x\.f"):
+        pack_demo(make_system(config(model={"dir_or_tag": "bundle"})))
+    make_bundle(root / "bundle", output_fn="src.x.f", other="src.y.g")
+    with pytest.raises(ConfigError, match=r"runs src\.y\.g"):
+        extra = {"output_fn_path": "a.b"}
+        pack_demo(make_system(config(model={"dir_or_tag": "bundle"}, extra_kwargs=extra)))
+
+
+def test_a_link_in_a_packed_model_takes_no_file_of_this_machine_along(root, tmp_path):
+    make_bundle(root / "bundle")
+    (root / "bundle" / "notes.txt").symlink_to(write(tmp_path / "secret.txt", "s"))
+    with pytest.raises(BundleError, match=r"notes\.txt is a link that leads out"):
+        pack_demo(make_system(config(model={"dir_or_tag": "bundle"})))
