@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import os
 import sys
@@ -86,6 +85,8 @@ def dump_yaml(content: Any) -> str:
 
 def installed_version(distribution: str) -> str | None:
     """Return the version of an installed distribution without importing it."""
+    import importlib.metadata  # costs 0.03 s, which a dry run need not pay
+
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -121,6 +121,11 @@ def _measure(folder: Path) -> tuple[int, int, bool]:
     return count, size, True
 
 
+def short_path(path: Path) -> Path:
+    """Return a path as it reads from here, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def format_size(size: float) -> str:
     """Return a number of bytes for people.
 

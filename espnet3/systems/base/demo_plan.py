@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from espnet3.demo.pack_plan import plan_demo
-from espnet3.demo.upload import plan_upload_demo as plan_upload
-from espnet3.systems.base.publication_plan import describe_upload, short_path
-from espnet3.utils.run_plan import format_size
+from espnet3.utils.run_plan import format_size, short_path
 from espnet3.utils.stage_plan import StagePlan
 
 
@@ -37,4 +35,8 @@ def plan_upload_demo(system: Any) -> StagePlan:
     Raises:
         BundleError: If there is no packed demo.
     """
+    # A dry run of pack_demo alone need not pay for these.
+    from espnet3.demo.upload import plan_upload_demo as plan_upload
+    from espnet3.systems.base.publication_plan import describe_upload
+
     return describe_upload(lambda: plan_upload(system).upload)

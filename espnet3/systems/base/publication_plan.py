@@ -10,7 +10,7 @@ from espnet3.errors import ConfigError
 from espnet3.publication.pack_inputs import read_inputs
 from espnet3.publication.pack_plan import PackPlan, plan_pack
 from espnet3.publication.upload_plan import UploadPlan, plan_upload
-from espnet3.utils.run_plan import format_size
+from espnet3.utils.run_plan import format_size, short_path
 from espnet3.utils.stage_plan import StagePlan
 
 
@@ -70,8 +70,3 @@ def describe_upload(decide: Callable[[], UploadPlan]) -> StagePlan:
         uploads=plan.files,
         notes=(f"{len(plan.files)} files for {plan.repository}, {format_size(plan.size)}",),
     )
-
-
-def short_path(path: Path) -> Path:
-    """Return a path as it reads from here, if it is below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
