@@ -24,7 +24,9 @@ def read_model_rate(model: Any) -> Hz | None:
 
 
 def read_audio(value: Any, settings: ComponentSettings, rate: Hz | None) -> tuple[Hz, Any] | None:
-    """Return a recording as samples per second, and mono float32 samples of shape (S,).
+    """Return a recording as samples per second, and float32 samples of shape (S,).
+
+    With ``channels: keep`` the samples of a recording with channels keep their shape (S, C).
 
     Args:
         value: What the component holds.
@@ -52,7 +54,8 @@ def read_audio(value: Any, settings: ComponentSettings, rate: Hz | None) -> tupl
         )
     if rate is None:
         logger.warning("the model does not declare a sample rate: audio stays at %d Hz", found)
-    return rate or found, to_samples((found, samples), rate or found)
+    keeps = settings.channels == "keep"
+    return rate or found, to_samples((found, samples), rate or found, keep_channels=keeps)
 
 
 def write_audio(value: Any, rate: Hz | None) -> Any:

@@ -44,11 +44,13 @@ class DetailsPanel:
         """Return what the components show for one answer."""
         values: list[Any] = [" · ".join(_facts(answer))]
         if self._has_audio:
-            recordings = list(answer.recordings.values())
-            values.append(
-                draw_spectrogram(recordings[0][1], recordings[0][0]) if recordings else None
-            )
+            first = next(iter(answer.recordings.values()), None)
+            values.append(None if first is None else draw_spectrogram(_mix(first[1]), first[0]))
         return values
+
+
+def _mix(samples: Any) -> Any:
+    return samples if samples.ndim == 1 else samples.mean(axis=1)
 
 
 def _facts(answer: Answer) -> Iterator[str]:

@@ -51,7 +51,7 @@ def pack_demo(system: Any) -> Path:
     if plan.hub_tag:
         plan.demo_config["model"]["dir_or_tag"] = pin_tag(plan.hub_tag)
     folder = plan.out_dir
-    with PackRecord(folder) as record:
+    with PackRecord(folder, is_linked=not plan.settings.pack.copy) as record:
         for name, source in plan.copies.items():
             record.copy(source, name)
         setup_demo_assets(demo_dir=folder, demo_config=plan.demo_config)

@@ -150,6 +150,10 @@ class _Draft:
             )
         is_trusted = self._settings.model.trust_user_code
         check_trust(source, is_trusted=is_trusted, output_fn=output_fn)
+        if not self._settings.pack.copy:
+            # A bundle may hold no links that lead out of it, so the folder is linked as one.
+            self.copies[MODEL_DIR] = source
+            return MODEL_DIR
         for name, path in iter_bundle_files(source):
             self._add(path, f"{MODEL_DIR}/{name}", "model.dir_or_tag")
         return MODEL_DIR

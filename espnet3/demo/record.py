@@ -25,10 +25,13 @@ class PackRecord:
 
     Args:
         folder: The demo folder; made if absent.
+        is_linked: Link to files instead of copying them. When this changes, the old files go first:
+            a link to a folder and a folder cannot replace each other.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_linked: bool = False) -> None:
         self._folder = folder
+        self._is_linked = is_linked
         self._old: set[str] = set()
         self.files: set[str] = set()
 
@@ -37,22 +40,28 @@ class PackRecord:
         path = self._folder / RECORD_FILE
         if path.is_file():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                names = json.loads(path.read_text(encoding="utf-8"))["files"]
+                content = json.loads(path.read_text(encoding="utf-8"))
+                names = content["files"]
                 self._old = {str(name) for name in names if isinstance(names, list)}
+                if bool(content.get("linked")) != self._is_linked:
+                    self._remove_all(self._old)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
         if kind is not None:
             self._save(self._old | self.files)
             return
-        for name in self._old - self.files:
-            self._remove(name)
+        self._remove_all(self._old - self.files)
         self._save(self.files)
 
     def copy(self, source: Path, name: str) -> None:
-        """Copy a file to a place in the demo."""
-        with atomic_path(self._place(name)) as temporary:
-            shutil.copyfile(source, temporary)
+        """Copy a file to a place in the demo, or link to it."""
+        place = self._place(name)
+        if self._is_linked:
+            _link(place, source)
+        else:
+            with atomic_path(place) as temporary:
+                shutil.copyfile(source, temporary)
         self.add(name)
 
     def write(self, name: str, text: str) -> None:
@@ -71,6 +80,10 @@ class PackRecord:
             raise ConfigError("leaves the demo", file=self._folder, value=name)
         return path
 
+    def _remove_all(self, names: set[str]) -> None:
+        for name in sorted(names):
+            self._remove(name)
+
     def _remove(self, name: str) -> None:
         """Remove a file of the old list, and the folders that are empty without it."""
         try:
@@ -87,4 +100,12 @@ class PackRecord:
             parent.rmdir()
 
     def _save(self, files: set[str]) -> None:
-        write_json(self._folder / RECORD_FILE, {"files": sorted(files)})
+        write_json(self._folder / RECORD_FILE, {"files": sorted(files), "linked": self._is_linked})
+
+
+def _link(place: Path, source: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.link")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(source.absolute())
+    temporary.replace(place)

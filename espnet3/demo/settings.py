@@ -37,6 +37,8 @@ class ComponentSettings:
     """What an audio component hands on: ``numpy`` or ``filepath``."""
     sample_rate: int | None = None
     """Samples per second that the model takes or makes; by default what the model declares."""
+    channels: Literal["mono", "keep"] = "mono"
+    """Whether the channels of a recording are averaged, or stay as samples of shape (S, C)."""
     max_seconds: float | None = None
     """Longest recording that is accepted."""
     lines: int | None = None
@@ -135,6 +137,8 @@ class PackDemoSettings:
     """Folder of the packed demo; default ``<exp_dir>/demo``."""
     files: tuple[Path | FileEntry, ...] | None = ()
     """Further files and folders to copy."""
+    copy: bool = True
+    """``false`` links to the files instead, for work on this machine."""
     exclude: tuple[str, ...] | None = ()
     """Patterns, as in a ``.gitignore``, of files that are not copied."""
     readme_template: Path | None = None

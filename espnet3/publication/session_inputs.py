@@ -54,13 +54,14 @@ def adapt_inputs(inputs: Mapping[str, Any], rate: Hz | None) -> dict[str, Any]:
     }
 
 
-def to_samples(value: Any, rate: Hz) -> Any:
+def to_samples(value: Any, rate: Hz, *, keep_channels: bool = False) -> Any:
     """Return audio as mono float32 samples; arrays and tensors are taken to have the right rate.
 
     Args:
         value: Path of an audio file, content of one, ``(rate, samples)`` with samples of shape
             ``(S,)`` or ``(S, channels)``, or samples.
         rate: Samples per second of the result.
+        keep_channels: Do not average the channels.
     """
     from espnet3.components.data import audio
 
@@ -68,11 +69,12 @@ def to_samples(value: Any, rate: Hz) -> Any:
         value = bytes(value)
     if isinstance(value, str | os.PathLike | bytes):
         samples, found = audio.load(value)
-        return _resample(_to_mono(samples), found, rate)
+        return _resample(samples if keep_channels else _to_mono(samples), found, rate)
     if isinstance(value, tuple):
         if len(value) != 2 or not isinstance(value[0], numbers.Integral) or int(value[0]) <= 0:
             raise DataError("a tuple of audio is (rate, samples), the rate being a whole number")
-        return _resample(_to_mono(_to_float(value[1])), int(value[0]), rate)
+        samples = _to_float(value[1])
+        return _resample(samples if keep_channels else _to_mono(samples), int(value[0]), rate)
     return value
 
 

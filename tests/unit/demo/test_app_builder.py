@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import gradio
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -84,6 +85,15 @@ def test_confidence_time_and_spectrogram_are_shown_beside_the_outputs(demo_dir):
     assert isinstance(text, str)
     assert re.fullmatch(r"\*\*Confidence \d+%\*\* · \d+\.\d\d s for 1\.0 s of audio", facts), facts
     assert picture.ndim == 3 and picture.shape[2] == 3
+    (function,) = [f for f in app.fns.values() if f.api_name == "run"]
+    assert function.concurrency_limit == 1
+
+
+def test_the_picture_of_a_recording_with_channels(tmp_path):
+    audio = {"name": "speech", "type": "audio", "channels": "keep"}
+    app = build_demo_app(make_demo(tmp_path, ui={**PAGE, "inputs": [audio]}))
+    text, _, picture = respond(app, (8000, np.stack([tone(rate=8000)] * 2, axis=1)))
+    assert text == "8000 float32" and picture.ndim == 3
 
 
 def test_mistakes_of_the_user_are_told_and_others_get_a_number(tmp_path, caplog):

@@ -28,6 +28,15 @@ def test_recordings_become_mono_floats(samples, expected):
     np.testing.assert_allclose(found, expected)
 
 
+def test_channels_stay_where_they_are_wanted():
+    settings = ComponentSettings(name="speech", type="audio", channels="keep")
+    stereo = np.stack([tone(), -tone()], axis=1)
+    rate, found = audio.read_audio((16000, stereo), settings, 8000)
+    assert (rate, found.shape, found.dtype) == (8000, (8000, 2), np.float32)
+    np.testing.assert_allclose(found[:, 0], -found[:, 1], atol=1e-6)
+    assert not audio.read_audio((16000, stereo), SPEECH, 8000)[1].any()
+
+
 def test_recordings_are_resampled_to_the_rate_of_the_model():
     rate, found = audio.read_audio((16000, tone()), SPEECH, 8000)
     assert (rate, len(found)) == (8000, 8000)

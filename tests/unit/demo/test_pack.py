@@ -328,3 +328,27 @@ def test_a_link_in_a_packed_model_takes_no_file_of_this_machine_along(root, tmp_
     (root / "bundle" / "notes.txt").symlink_to(write(tmp_path / "secret.txt", "s"))
     with pytest.raises(BundleError, match=r"notes\.txt is a link that leads out"):
         pack_demo(make_system(config(model={"dir_or_tag": "bundle"})))
+
+
+def test_links_in_place_of_copies(packed_recipe, root):
+    write(root / "data" / "a.txt", "a")
+    bundle = packed_recipe.out_dir.absolute()
+    for copy in (True, False, True):
+        pack = {"out_dir": "demo", "files": ["data"], "copy": copy}
+        demo = pack_demo(make_system(config(pack=pack, model={"dir_or_tag": str(bundle)})))
+        assert (demo / "data" / "a.txt").is_symlink() is (not copy)
+        assert (demo / "model").is_symlink() is (not copy)
+        assert (demo / "data" / "a.txt").read_text() == "a"
+        run = build_runtime(load_demo_config(demo), demo)
+        assert run.model.bundle_root == (demo / "model").resolve()
+    assert (bundle / "meta.yaml").is_file() and (root / "data" / "a.txt").is_file()
+
+
+def test_linked_files_are_forgotten_without_harm_to_their_targets(root):
+    kept = write(root / "data" / "a.txt", "a")
+    kept.chmod(0o600)
+    pack = {"out_dir": "demo", "copy": False}
+    demo = pack_demo(make_system(config(pack={**pack, "files": ["data"]})))
+    assert (demo / "data" / "a.txt").is_symlink() and kept.stat().st_mode & 0o777 == 0o600
+    pack_demo(make_system(config(pack=pack)))
+    assert not (demo / "data").exists() and kept.read_text() == "a"
