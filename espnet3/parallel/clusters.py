@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -45,10 +46,23 @@ def _lazy_class(name: str, module: str, package: str, extra: str) -> type:
 
     def construct(cls: type, *args: Any, **kwargs: Any) -> Any:
         require_dask()
-        require_package(package, extra=extra, feature=f"parallel.env: {name}")
-        return import_object(f"{module}.{cls.__name__}")(*args, **kwargs)
+        with _keep_interrupt_handler():
+            require_package(package, extra=extra, feature=f"parallel.env: {name}")
+            real = import_object(f"{module}.{cls.__name__}")
+        return real(*args, **kwargs)
 
     return type(name, (), {"__new__": construct, "__doc__": f"``{module}.{name}``, imported late."})
+
+
+@contextmanager
+def _keep_interrupt_handler() -> Iterator[None]:
+    """Undo that the import of dask_jobqueue makes Ctrl-C end a program with status 0."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
 CLUSTER_MAP: dict[str, type] = {

@@ -100,7 +100,7 @@ def _describe(runner: Any, items: list[Any], rank: int, world_size: int) -> dict
 
 def start_process(job: Mapping[str, str]) -> None:
     """Start a job as a process of this machine that outlives its parent."""
-    log = Path(job["spec"]).with_suffix(".log")
+    log = _log_file(job)
     search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     command = [sys.executable, "-m", "espnet3.parallel.base_runner", job["spec"]]
     # The shell ends at once, so the job is nobody's child and nobody has to wait for it.
@@ -110,6 +110,11 @@ def start_process(job: Mapping[str, str]) -> None:
         start_new_session=True,
         check=True,
     )
+
+
+def _log_file(job: Mapping[str, str]) -> Path:
+    """Return where a process of this machine writes; batch systems have places of their own."""
+    return Path(job["spec"]).with_suffix(".log")
 
 
 def submit_to_cluster(cluster: Any, job_cls: type[Any], job: Mapping[str, str]) -> None:
@@ -145,7 +150,9 @@ def collect_async_results(jobs: Sequence[Mapping[str, str]]) -> list[Any]:
         found = list(read_results(Path(job["result"])))
         results += found
         if len(found) < expected:
-            missing.append(f"{job['job_id']}: {len(found)} of {expected} ({job['result']})")
+            log = _log_file(job)
+            where = f"{job['result']}, log: {log}" if log.is_file() else job["result"]
+            missing.append(f"{job['job_id']}: {len(found)} of {expected} ({where})")
     if missing:
         raise ParallelError("detached jobs that are not done:\n  " + "\n  ".join(missing))
     return results

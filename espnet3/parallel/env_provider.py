@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -54,8 +55,19 @@ class ModelProvider(EnvironmentProvider):
         """Return the model."""
 
     def build_worker_setup_fn(self) -> Callable[[], dict[str, Any]]:
-        """Return a function that builds data set and model anew, with the present ``params``."""
+        """Return a function that builds data set and model anew, with the present ``params``.
+
+        Raises:
+            TypeError: If a build method needs the instance, which does not travel to the workers.
+        """
         cls, config, params = type(self), self.config, dict(self.params)
+        for name in ("build_dataset", "build_model"):
+            if not isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod):
+                raise TypeError(
+                    f"{cls.__name__}.{name} must be a static method or a class method: workers "
+                    "have the class, but no instance\n"
+                    "  or set `parallel: {env: local, n_workers: 1}`"
+                )
 
         def build_env() -> dict[str, Any]:
             return {

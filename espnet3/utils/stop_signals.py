@@ -78,6 +78,8 @@ def deferred_stop(*, interrupts: bool = False, grace: Seconds | None = None) -> 
     is_main = threading.current_thread() is threading.main_thread()
     if interrupts and is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         wrapped[signal.SIGINT] = signal.default_int_handler
+    # An error may have ended an earlier block before anybody asked for its signal.
+    _state.received = None
     _state.pid, _state.is_deferring, _state.grace = os.getpid(), True, grace
     try:
         for number in wrapped:

@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,12 @@ from espnet3.parallel.parallel import get_client, parallel_map, set_parallel
 from tests.unit.parallel import batch_stand_in
 from tests.unit.parallel.batch_stand_in import COMMANDS, WALLTIMES, read_lines
 
-pytest.importorskip("dask_jobqueue")
-
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+# Not imported here: that would replace the handler of Ctrl-C of the whole test run.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask_jobqueue"),
+]
 
 
 @pytest.fixture
@@ -129,7 +133,8 @@ def test_results_of_jobs_that_are_missing_are_named(tmp_path):
     (result,) = wait(jobs)
     assert "{1, 2}" in result
     Path(jobs[0]["result"]).unlink()
-    with pytest.raises(ParallelError, match=f"{jobs[0]['job_id']}: 0 of 1"):
+    log = jobs[0]["spec"].replace(".json", ".log")
+    with pytest.raises(ParallelError, match=f"{jobs[0]['job_id']}: 0 of 1 .*log: {log}"):
         collect_async_results(jobs)
 
 
@@ -174,3 +179,21 @@ def test_jobs_that_never_start_end_the_wait_with_the_job_script(batch_system, tm
         runner([0])
     assert str(tmp_path / "logs") in str(caught.value)
     assert "HUB_TOKEN=***" in str(caught.value)
+
+
+IMPORTS = """
+import signal
+from espnet3.parallel.clusters import CLUSTER_MAP
+try:
+    CLUSTER_MAP["slurm"]()
+except ValueError as error:
+    print("cores" in str(error), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+def test_ctrl_c_keeps_its_meaning_beside_a_batch_system():
+    # The package's own handler ends a program with status 0, as if all work were done.
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "True True\n", done.stderr

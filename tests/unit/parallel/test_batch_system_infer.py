@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from omegaconf import OmegaConf
 
 from espnet3.systems.base.inference import infer
-from tests.unit.parallel.test_batch_system import batch_system, block
+from tests.unit.parallel.test_batch_system import batch_system, block, pytestmark
 from tests.unit.systems.base.toy_inference import HERE, toy_config
 
-pytest.importorskip("dask_jobqueue")
-
-__all__ = ["batch_system"]
+__all__ = ["batch_system", "pytestmark"]
 
 
 def decode(folder, **changes):
@@ -26,7 +23,6 @@ def decode(folder, **changes):
     return {name: content.replace(bytes(folder), b"<folder>") for name, content in contents.items()}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_slurm_workers_write_the_files_of_this_process(batch_system, tmp_path):
     batch_system("slurm")
     here = decode(tmp_path / "here")

@@ -140,3 +140,10 @@ def test_variables_of_the_options_add_to_those_that_share_the_cores(monkeypatch)
     clusters.build_cluster(ParallelSettings(n_workers=2, options={"env": {"A": "b"}}))
     assert given["env"]["A"] == "b"
     assert given["env"]["OMP_NUM_THREADS"] == str(max(1, len(os.sched_getaffinity(0)) // 2))
+
+
+def test_gpus_without_a_worker_are_reported(monkeypatch, caplog):
+    monkeypatch.setattr(clusters, "count_gpus", lambda: 4)
+    monkeypatch.setattr("distributed.SpecCluster", dict)
+    assert len(clusters.build_gpu_cluster(3, {})["workers"]) == 3
+    assert "parallel.n_workers is 3: 1 GPUs will idle" in caplog.text

@@ -61,3 +61,22 @@ def test_the_previous_config_is_put_back_even_after_an_error():
         set_parallel(OmegaConf.create({"env": "slurm"}))
         raise KeyError
     assert get_parallel_config().env == "local"
+
+
+def test_closing_goes_on_to_the_cluster_whatever_the_client_does():
+    closed = []
+
+    class Cluster:
+        def shutdown(self):
+            closed.append("cluster")
+            raise RuntimeError("closed already")
+
+    class Client:
+        cluster = Cluster()
+
+        def close(self):
+            closed.append("client")
+            raise OSError("connection lost")
+
+    parallel.close_client(Client())
+    assert closed == ["client", "cluster"]

@@ -90,3 +90,12 @@ def test_a_block_that_ends_in_time_is_left_alone():
     with pytest.raises(KeyboardInterrupt):
         end_if_asked()
     time.sleep(0.2)
+
+
+def test_a_signal_before_an_error_does_not_stop_the_next_block():
+    with pytest.raises(ValueError, match="broken"), deferred_stop(interrupts=True):
+        send(signal.SIGINT)
+        raise ValueError("broken")
+    with deferred_stop(interrupts=True):
+        assert received_signal() is None
+    end_if_asked()

@@ -74,3 +74,10 @@ def test_plain_dicts_are_accepted(config):
 def test_an_unknown_test_set_is_named(config):
     with pytest.raises(ValueError, match=r"(?s)'nosy'.*did you mean \"noisy\""):
         InferenceProvider.build_dataset({**config, "test_set": "nosy"})
+
+
+def test_workers_refuse_a_build_method_that_needs_the_instance(config):
+    provider = toy.InstanceProvider(config, {"prefix": "p"})
+    assert provider.build_env_local()["model"].prefix == "p"
+    with pytest.raises(TypeError, match=r"InstanceProvider\.build_model must be a static method"):
+        provider.build_worker_setup_fn()

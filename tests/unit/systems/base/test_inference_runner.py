@@ -151,3 +151,11 @@ def test_keys_from_a_config_become_lists():
 def test_none_passes_through(monkeypatch):
     monkeypatch.setattr(BaseRunner, "__call__", lambda self, indices: None)
     assert InferenceRunner(Provider([]))([0]) is None
+
+
+def test_descriptions_of_detached_jobs_are_no_records(monkeypatch):
+    jobs = [{"job_id": "0-r0", "spec": "s", "result": "r"}]
+    monkeypatch.setattr(BaseRunner, "__call__", lambda self, indices: jobs)
+    assert InferenceRunner(Provider([]), async_mode=True)([0]) is jobs
+    with pytest.raises(ValueError, match="sample identifier key"):
+        InferenceRunner(Provider([]))([0])
