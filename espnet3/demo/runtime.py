@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from espnet3.demo.audio import read_audio, read_model_rate, write_audio
+from espnet3.demo.packed_model import SessionRunner, open_session
 from espnet3.demo.resolve import (
     load_infer_config,
     read_settings,
@@ -25,9 +25,8 @@ from espnet3.demo.resolve import (
     resolve_provider_class,
     resolve_runner_class,
 )
-from espnet3.demo.settings import ComponentSettings, DemoModelSettings
+from espnet3.demo.settings import ComponentSettings
 from espnet3.errors import ConfigError, InferenceError, MissingConfigError
-from espnet3.publication import InferenceSession
 from espnet3.publication.code_scope import CodeScope, activate
 from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
 from espnet3.utils.config_utils import to_plain
@@ -53,15 +52,6 @@ class SingleItemDataset:
         if index != 0:
             raise IndexError(index)
         return self._item
-
-
-class SessionRunner:
-    """Calls an :class:`~espnet3.publication.InferenceSession` as a runner calls a model."""
-
-    @staticmethod
-    def forward(idx: Any, dataset: Any = None, model: Any = None, **kwargs: Any) -> Any:
-        """Return what the session makes of one sample; its settings are its own."""
-        return model(dataset[idx], idx=idx)
 
 
 @dataclass
@@ -125,7 +115,7 @@ def build_runtime(demo_cfg: DictConfig | Mapping[str, Any], demo_dir: PathLike) 
     with inside(scope):
         if infer_cfg is None:
             runner: Any = SessionRunner
-            model: Any = _open_session(settings.model, folder, resolve_extra_kwargs(demo_cfg))
+            model: Any = open_session(settings.model, folder, resolve_extra_kwargs(demo_cfg))
         else:
             runner = resolve_runner_class(demo_cfg, infer_cfg)
             model = _find_provider(demo_cfg, infer_cfg).build_model(infer_cfg)
@@ -231,30 +221,6 @@ def _find_provider(demo_cfg: DictConfig | Mapping[str, Any], infer_cfg: DictConf
             "nothing says how the model is built", hint="set system, or inference.provider_class"
         )
     return provider
-
-
-def _open_session(
-    settings: DemoModelSettings, folder: Path, extra_kwargs: Mapping[str, Any]
-) -> InferenceSession:
-    own = inspect.signature(InferenceSession.from_pretrained).parameters
-    clash = sorted(set(settings.call_args or {}) & set(own))
-    if clash:
-        raise ConfigError("is no argument of a model", key=f"model.call_args.{clash[0]}")
-    allowed = ("input_key", "output_fn_path")
-    unknown = sorted(set(extra_kwargs) - set(allowed))
-    if unknown:
-        raise ConfigError(
-            f"has no effect on a packed model, which takes {' and '.join(allowed)}",
-            key=f"extra_kwargs.{unknown[0]}",
-            hint="put arguments of the model into model.call_args",
-        )
-    local = folder / str(settings.dir_or_tag)
-    return InferenceSession.from_pretrained(
-        str(local if local.exists() else settings.dir_or_tag),
-        trust_user_code=settings.trust_user_code,
-        **extra_kwargs,
-        **(settings.call_args or {}),
-    )
 
 
 def _call(runtime: DemoRuntime, item: Mapping[str, Any]) -> Any:
