@@ -33,7 +33,7 @@ class ComponentSettings:
     """What the page calls it; default is the name."""
     sources: tuple[str, ...] | None = None
     """Where audio comes from: ``microphone`` (``mic``), ``upload`` (``file``)."""
-    audio_type: str | None = None
+    audio_type: Literal["numpy", "filepath"] | None = None
     """What an audio component hands on: ``numpy`` or ``filepath``."""
     sample_rate: int | None = None
     """Samples per second that the model takes or makes; by default what the model declares."""

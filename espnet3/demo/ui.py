@@ -118,6 +118,19 @@ def _check_components(components: Sequence[ComponentSettings], path: str) -> Non
         seen.add(str(component.name))
         if kind == "audio":
             _sources(component, key)
+            if path == "ui.inputs" and component.audio_type == "filepath":
+                _check_file_input(component, key)
+
+
+def _check_file_input(component: ComponentSettings, key: str) -> None:
+    """Raise for what only samples can be changed by; the model reads the file itself."""
+    names = {name: getattr(component, name) for name in ("sample_rate", "max_seconds")}
+    names["channels"] = component.channels if component.channels != "mono" else None
+    for name, value in names.items():
+        if value is not None:
+            raise ConfigError(
+                "has no effect with audio_type: filepath", key=f"{key}.{name}", value=value
+            )
 
 
 def _build(component: ComponentSettings, *, is_input: bool) -> Any:

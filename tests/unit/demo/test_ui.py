@@ -63,6 +63,12 @@ def test_settings_reach_the_components():
         ({"name": "x"}, "Unsupported UI component type: None"),
         ({"name": "x", "type": "audio", "sources": ["line-in"]}, "microphone"),
         ({"name": "x", "type": "audio", "sauces": ["mic"]}, "sauces"),
+        ({"name": "x", "type": "audio", "audio_type": "mp3"}, "audio_type"),
+        ({"name": "x", "type": "audio", "channels": "left"}, "channels"),
+        *(
+            ({"name": "x", "type": "audio", "audio_type": "filepath", **keys}, "has no effect")
+            for keys in ({"max_seconds": 3}, {"sample_rate": 8000}, {"channels": "keep"})
+        ),
     ],
 )
 def test_a_wrong_component_is_found_without_gradio(component, message, monkeypatch):
