@@ -71,6 +71,9 @@ def _reasons(settings: DemoSettings) -> Iterator[tuple[str, str]]:
         yield "infer_config", "builds whatever it names, because there is no packed model"
     if settings.model.trust_user_code:
         yield "model.trust_user_code", "lets the packed model run code"
+    for key, text in iter_strings(settings.model.call_args or {}, "model.call_args"):
+        if "/" in text or Path(text).suffix:
+            yield key, f"may open a file outside of the packed model: {text}"
     if settings.ui is not None and settings.ui.builder:
         yield "ui.builder", f"runs {settings.ui.builder}"
     for component in _components(settings):

@@ -10,8 +10,12 @@ from espnet3.demo.trust import check_demo
 from espnet3.errors import UntrustedCodeError, UntrustedTargetError
 
 
-def test_a_demo_around_a_packed_model_needs_no_trust(demo_dir):
+def test_a_demo_around_a_packed_model_needs_no_trust(demo_dir, tmp_path):
     check_demo(demo_dir)
+    folder = shutil.copytree(demo_dir, tmp_path / "demo")
+    changes = {"model": {"call_args": {"decode": "ctc_prefix_beam", "beam_size": 2}}}
+    OmegaConf.save(OmegaConf.merge(load_demo_config(folder), changes), folder / "demo.yaml")
+    check_demo(folder)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +23,8 @@ def test_a_demo_around_a_packed_model_needs_no_trust(demo_dir):
     [
         ({"model": {"dir_or_tag": None}, "infer_config": "x.yaml"}, "infer_config"),
         ({"model": {"trust_user_code": True}}, "model.trust_user_code"),
+        ({"model": {"call_args": {"train_config": "../x/y"}}}, r"call_args\.train_config"),
+        ({"model": {"call_args": {"model_file": "x.pth"}}}, r"call_args\.model_file"),
         ({"ui": {"builder": "os.getcwd"}}, "ui.builder"),
         ({"ui": {"builder": "src.page.build"}}, "ui.builder"),
         ({"extra_kwargs": {"output_fn_path": "src.x.f"}}, "output_fn_path"),
