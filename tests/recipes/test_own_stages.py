@@ -80,7 +80,7 @@ def test_a_stage_with_its_own_config_is_a_flag(monkeypatch, system, options) -> 
     needs = {"required_configs": {"export": "export_config"}}
     run(monkeypatch, system, "--stages", "export", *EXPORT, **needs, **options)
     assert ran == [17]
-    with pytest.raises(ValueError, match=r"stage\(s\): export\. Use --export_config\.$"):
+    with pytest.raises(ValueError, match=r"stage\(s\): export\. Use --export_config\.\n"):
         run(monkeypatch, system, "--stages", "export", *TRAINING, **needs, **options)
 
 

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,13 @@ from omegaconf import OmegaConf
 from espnet3.errors import ParallelError
 from espnet3.parallel import job_watch
 from espnet3.parallel.base_runner import BaseRunner, collect_async_results
-from espnet3.parallel.env_provider import EnvironmentProvider
 from espnet3.parallel.parallel import get_client, parallel_map, set_parallel
 from tests.unit.parallel import batch_stand_in
 from tests.unit.parallel.batch_stand_in import COMMANDS, WALLTIMES, read_lines
+from tests.unit.parallel.test_job_worker import Provider
 
 ROOT = Path(__file__).parents[3]
-# Not imported here: that would replace the handler of Ctrl-C of the whole test run.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="needs dask_jobqueue"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture
@@ -57,21 +52,6 @@ def block(n_workers, folder, env="slurm", **more):
     }
     options = {key: value for key, value in options.items() if value is not None}
     return OmegaConf.create({"env": env, "n_workers": n_workers, "options": options, **more})
-
-
-class Provider(EnvironmentProvider):
-    """Its words come from the configuration, the parameter from `params`."""
-
-    def __init__(self, config, params=None):
-        super().__init__(config)
-        self.params = dict(params or {})
-
-    def build_env_local(self):
-        return self.build_worker_setup_fn()()
-
-    def build_worker_setup_fn(self):
-        words, params = list(self.config.words), dict(self.params)
-        return lambda: {"dataset": words, **params}
 
 
 class Shout(BaseRunner):

@@ -132,10 +132,11 @@ def test_leaving_a_loop_early_cancels_the_rest(cluster_client, tmp_path):
     loop = parallel_for(work, range(400), client=cluster_client)
     next(loop)
     loop.close()
-    time.sleep(0.3)
-    count = len(list(tmp_path.iterdir()))
-    time.sleep(0.3)
-    assert len(list(tmp_path.iterdir())) == count < 400
+    before, count = -1, len(list(tmp_path.iterdir()))
+    while before < count:  # what a worker has begun comes to an end
+        time.sleep(1.0)
+        before, count = count, len(list(tmp_path.iterdir()))
+    assert count < 400
 
 
 def test_leaving_a_loop_early_closes_the_client_that_was_made_for_it(monkeypatch):
