@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from espnet3.publication.bundle import is_own_bundle
+
 logger = logging.getLogger(__name__)
 
 ALWAYS_SKIPPED = (
@@ -31,6 +33,8 @@ STAGE_REPORTS = ("*.run.json", "**/*.config/*_config.yaml", "*.upload.json")
 """What stages write beside their logs and outputs: host, command line, snapshots, receipts."""
 DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
 """Names that hold decoding output when they lie in an experiment folder."""
+DEMO_RECORD = ".demo_manifest.json"
+"""What marks a folder as a packed demo."""
 
 
 class PathPatterns:
@@ -125,7 +129,7 @@ class Selection:
             destination = str(PurePosixPath(top) / relative)
             if self._is_skipped(relative, destination) or self._is_own(entry):
                 continue
-            if is_experiment and self._is_decoding_output(entry):
+            if is_experiment and (self._is_decoding_output(entry) or _was_packed(entry)):
                 continue
             if entry.is_dir():
                 yield from self._walk(entry, relative, top, is_experiment, (*parents, real))
@@ -161,6 +165,14 @@ class Selection:
 def _holds_test_sets(folder: Path) -> bool:
     """Tell whether ``infer`` wrote into a folder: it marks each test set."""
     return any(next(folder.glob(mark), None) for mark in (".infer", "*/.infer"))
+
+
+def _was_packed(entry: Path) -> bool:
+    """Tell whether an entry is a packed demo or model, or lies beside such a model for it."""
+    if entry.is_dir():
+        return (entry / DEMO_RECORD).is_file() or is_own_bundle(entry)
+    packed = entry.name.removeprefix(".").removesuffix(".pack.json").removesuffix(".zip")
+    return packed not in ("", entry.name) and is_own_bundle(entry.with_name(packed))
 
 
 _NEVER = PathPatterns([*ALWAYS_SKIPPED, *STAGE_REPORTS])

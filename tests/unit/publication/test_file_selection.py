@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet3.demo.record import RECORD_FILE
 from espnet3.publication.file_selection import PathPatterns, Selection
 from espnet3.systems.base.inference_writer import STATE_DIR
 from tests.unit.publication.conftest import write
@@ -93,3 +94,16 @@ def test_decoding_output_is_left_out_of_experiments_only(tmp_path):
     )
     assert names(selection, source, is_experiment=True) == {"top/d"}
     assert len(names(selection, source)) == 5
+
+
+def test_packed_demos_and_models_of_an_experiment_are_left_out(tmp_path):
+    source = tmp_path / "source"
+    write(source / "demo" / RECORD_FILE, "{}")
+    write(source / "demo" / "app.py", "x")
+    write(source / "model_pack" / "meta.yaml", {"files": {}, "yaml_files": {}})
+    for name in ("model_pack.zip", ".model_pack.pack.json", "other.zip", "demos/app.py", "a/b"):
+        write(source / name, "x")
+    selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "out")
+    taken = names(selection, source, is_experiment=True)
+    assert taken == {"top/other.zip", "top/demos/app.py", "top/a/b"}
+    assert "top/demo/app.py" in names(selection, source)

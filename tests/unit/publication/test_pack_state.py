@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
+from espnet3.demo.pack import pack_demo
+from espnet3.demo.record import RECORD_FILE
 from espnet3.publication import pack_state
 from espnet3.utils import publish_utils
 from tests.unit.publication.conftest import write
@@ -58,3 +62,24 @@ def test_any_change_is_packed(packed, change):
 def test_another_commit_is_another_bundle(packed, monkeypatch):
     monkeypatch.setattr(publish_utils, "_git_info", lambda: {"head": "def456", "dirty": "clean"})
     assert "def456" in (packed.pack() / "README.md").read_text()
+
+
+def test_a_packed_demo_is_not_packed_into_the_model(packed, caplog):
+    caplog.set_level(logging.INFO)
+    demo = {
+        "recipe_dir": str(packed.root),
+        "model": {"dir_or_tag": str(packed.out_dir), "trust_user_code": True},
+        "pack": {"out_dir": str(packed.exp_dir / "demo")},
+    }
+    slots = {"demo_config": OmegaConf.create(demo), "demo_config_path": None, "exp_dir": None}
+    pack_demo(SimpleNamespace(**slots, publication_config=None))
+    assert (packed.exp_dir / "demo" / RECORD_FILE).is_file()
+    before = stamps(packed.out_dir)
+    packed.pack()
+    assert stamps(packed.out_dir) == before
+    assert "up to date" in caplog.text
+    elsewhere = packed.root.parent / "elsewhere"
+    packed.pack_model["out_dir"] = str(elsewhere)
+    packed.pack()
+    held = {p.relative_to(elsewhere).as_posix() for p in elsewhere.rglob("*")}
+    assert not [name for name in held if "demo" in name or "model_pack" in name]
