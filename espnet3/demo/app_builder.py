@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import keyword
 import logging
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
+from espnet3.demo.audio import load_upload
 from espnet3.demo.details import DetailsPanel
 from espnet3.demo.resolve import load_demo_config, resolve_ui
 from espnet3.demo.runtime import DemoRuntime, answer, build_runtime, inside
@@ -24,6 +28,8 @@ from espnet3.utils.types import PathLike
 logger = logging.getLogger(__name__)
 
 API_NAME = "run"
+
+Reader = Callable[[Any], Any]
 _TITLE = "ESPnet Demo"
 _COLUMN_PIXELS = 320
 _MAX_FILE_SIZE = "50mb"
@@ -97,6 +103,7 @@ def _read_article(settings: UiSettings, folder: Path) -> str | None:
 
 def _assemble(spec: UiSpec, settings: UiSettings, runtime: DemoRuntime, article: str | None) -> Any:
     gr = require_gradio()
+    readers = [_choose_reader(component) for component in spec.inputs]
     details = DetailsPanel(has_audio=_takes_audio(spec)) if settings.details else None
     with gr.Blocks(title=spec.title or _TITLE, analytics_enabled=False) as app:
         gr.Markdown(f"# {spec.title or _TITLE}\n\n{spec.description or ''}")
@@ -113,7 +120,7 @@ def _assemble(spec: UiSpec, settings: UiSettings, runtime: DemoRuntime, article:
             with gr.Accordion("About", open=False):
                 gr.Markdown(article)
         button.click(
-            _responder(spec, runtime, details),
+            _responder(spec, runtime, readers, details),
             inputs=list(spec.inputs),
             outputs=[*spec.outputs, *more],
             api_name=API_NAME,
@@ -132,8 +139,27 @@ def _assemble(spec: UiSpec, settings: UiSettings, runtime: DemoRuntime, article:
     return app
 
 
+def _choose_reader(component: Any) -> Reader:
+    """Return how the value of an input is read; audio comes as a file that we decode.
+
+    Gradio's own decoding takes only WAV where ffmpeg is not installed, and tells nobody why.
+    """
+    if type(component).__name__ != "Audio" or component.type != "numpy":
+        return _pass
+    component.type = "filepath"
+    return _read_upload
+
+
+def _pass(value: Any) -> Any:
+    return value
+
+
+def _read_upload(value: Any) -> Any:
+    return load_upload(value) if isinstance(value, str) else value
+
+
 def _responder(
-    spec: UiSpec, runtime: DemoRuntime, details: DetailsPanel | None
+    spec: UiSpec, runtime: DemoRuntime, readers: Sequence[Reader], details: DetailsPanel | None
 ) -> Callable[..., Any]:
     """Return the function behind the button."""
 
@@ -142,7 +168,7 @@ def _responder(
             found = answer(
                 runtime,
                 ui_names=spec.input_names,
-                ui_values=values,
+                ui_values=[read(value) for read, value in zip(readers, values, strict=True)],
                 output_names=spec.output_names,
             )
             shown = [*found.values, *(details.fill(found) if details else [])]
@@ -155,7 +181,20 @@ def _responder(
             raise _page_error(f"The model could not answer. Error {number} in the log.") from error
         return shown[0] if len(shown) == 1 else shown
 
+    # The endpoint calls its arguments as the signature does.
+    respond.__signature__ = _make_signature(spec.input_names)  # type: ignore[attr-defined]
     return respond
+
+
+def _make_signature(names: Sequence[str]) -> inspect.Signature:
+    """Return a signature with an argument for every input; odd names are made into identifiers."""
+    kind, seen = inspect.Parameter.POSITIONAL_OR_KEYWORD, dict[str, inspect.Parameter]()
+    for name in names:
+        word = re.sub(r"\W", "_", name)
+        while not word.isidentifier() or keyword.iskeyword(word) or word in seen:
+            word = f"_{word}"
+        seen[word] = inspect.Parameter(word, kind)
+    return inspect.Signature(list(seen.values()))
 
 
 def _page_error(message: str) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import numbers
+from pathlib import Path
 from typing import Any
 
 from espnet3.demo.settings import ComponentSettings
@@ -14,6 +15,7 @@ from espnet3.utils.types import Hz
 logger = logging.getLogger(__name__)
 
 NO_AUDIO = "There is no audio: record something, or upload a file."
+_FORMATS = "The page takes WAV, FLAC, Ogg and MP3."
 
 
 def read_model_rate(model: Any) -> Hz | None:
@@ -56,6 +58,23 @@ def read_audio(value: Any, settings: ComponentSettings, rate: Hz | None) -> tupl
         logger.warning("the model does not declare a sample rate: audio stays at %d Hz", found)
     keeps = settings.channels == "keep"
     return rate or found, to_samples((found, samples), rate or found, keep_channels=keeps)
+
+
+def load_upload(path: str) -> tuple[Hz, Any]:
+    """Return what an audio component got, as samples per second and float32 samples.
+
+    Raises:
+        DataError: If it is no audio; its text is for the page, so it holds no folder.
+        FileNotFoundError: If there is no such file.
+    """
+    from espnet3.components.data import audio
+
+    try:
+        samples, rate = audio.load(path)
+    except audio.AudioError as error:
+        reason = str(error).rpartition(f"{path}: ")[2].partition(": Error")[0]
+        raise DataError(f"{Path(path).name} {reason}. {_FORMATS}") from error
+    return rate, samples
 
 
 def write_audio(value: Any, rate: Hz | None) -> Any:

@@ -25,7 +25,9 @@ class DetailsPanel:
     def render(self) -> list[Any]:
         """Put the components on the page that is being built, and return them."""
         gr = require_gradio()
-        components: list[Any] = [gr.Markdown(elem_classes="demo-details", elem_id="details")]
+        components: list[Any] = [
+            gr.Markdown(label="details", elem_classes="demo-details", elem_id="details")
+        ]
         if self._has_audio:
             picture = gr.Image(
                 label="Spectrogram",

@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio
 import numpy as np
 import pytest
+import soundfile
 from omegaconf import OmegaConf
 
 from espnet3.demo.app_builder import _normalize_ui_spec, build_demo_app
@@ -27,15 +28,18 @@ def _collect_garbage():
     gc.collect()
 
 
+INFERENCE = {
+    "provider_class": "tests.unit.demo.backends.Provider",
+    "runner_class": "tests.unit.demo.backends.Runner",
+}
+
+
 def make_demo(folder: Path, **config) -> Path:
     model = {"_target_": "tests.unit.demo.backends.Length"}
     write(folder / "infer.yaml", {"model": model, "input_key": "speech"})
     given = {
         "infer_config": "infer.yaml",
-        "inference": {
-            "provider_class": "tests.unit.demo.backends.Provider",
-            "runner_class": "tests.unit.demo.backends.Runner",
-        },
+        "inference": INFERENCE,
         "output_keys": {"text": "hyp"},
     }
     write(folder / "demo.yaml", {**given, **config})
@@ -106,6 +110,66 @@ def test_mistakes_of_the_user_are_told_and_others_get_a_number(tmp_path, caplog)
     number = re.search(r"[0-9a-f]{8}", str(caught.value))[0]
     assert f"request {number} failed" in caplog.text and "Traceback" in caplog.text
     assert "not audio" not in str(caught.value)
+
+
+def upload(app, path: Path):
+    """Press the button with a file in the audio component, as Gradio hands it over."""
+    (audio,) = [a for a in component(app, "Audio") if a.label == "speech"]
+    return respond(app, audio.preprocess(gradio.FileData(path=str(path))))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("programs", ["", None], ids=["no ffmpeg", "all programs"])
+def test_recordings_of_every_format_need_no_other_program(tmp_path, suffix, programs, monkeypatch):
+    if programs is not None:
+        monkeypatch.setenv("PATH", programs)
+    path = tmp_path / f"tone.{suffix}"
+    soundfile.write(path, tone(rate=8000), 8000)
+    app = build_demo_app(make_demo(tmp_path / "demo", ui={**PAGE, "details": False}))
+    assert upload(app, path) == "8000 float32"
+
+
+def test_a_page_from_code_takes_recordings_of_every_format_too(tmp_path):
+    write(tmp_path / "src" / "page.py", CODE.replace("gr.Audio(", "gr.Audio(label='speech', "))
+    ui = {"builder": "src.page.build", "title": "Coded", "details": False}
+    app = build_demo_app(make_demo(tmp_path, ui=ui))
+    soundfile.write(tmp_path / "tone.flac", tone(rate=8000), 8000)
+    assert upload(app, tmp_path / "tone.flac") == "8000 float32"
+
+
+def test_an_upload_that_is_no_audio_is_told_to_the_user(tmp_path, caplog):
+    app = build_demo_app(make_demo(tmp_path / "demo", ui=PAGE))
+    write(tmp_path / "notes.mp3", "not audio at all")
+    with pytest.raises(gradio.Error) as caught:
+        upload(app, tmp_path / "notes.mp3")
+    assert str(caught.value).strip("'") == (
+        "notes.mp3 cannot be read as audio. The page takes WAV, FLAC, Ogg and MP3."
+    )
+    soundfile.write(tmp_path / "cut.wav", tone(), 16000)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:2000])
+    with pytest.raises(gradio.Error, match=r"cut\.wav is cut short, .*\. The page takes WAV"):
+        upload(app, tmp_path / "cut.wav")
+    assert caplog.records == []
+
+
+def test_a_model_that_wants_a_path_gets_it(tmp_path):
+    audio = {"name": "speech", "type": "audio", "audio_type": "filepath"}
+    runner = {"runner_class": "tests.unit.demo.backends.Echo"}
+    ui = {**PAGE, "inputs": [audio], "details": False}
+    app = build_demo_app(make_demo(tmp_path, ui=ui, inference={**INFERENCE, **runner}))
+    soundfile.write(tmp_path / "tone.flac", tone(rate=8000), 8000)
+    assert upload(app, tmp_path / "tone.flac") == str(tmp_path / "tone.flac")
+
+
+def test_the_endpoint_has_the_names_of_the_configuration(tmp_path):
+    inputs = [*PAGE["inputs"], {"name": "beam size", "type": "number"}]
+    inputs += [{"name": name, "type": "text"} for name in ("class", "beam_size")]
+    app = build_demo_app(make_demo(tmp_path, ui={**PAGE, "inputs": inputs}))
+    endpoint = app.get_api_info()["named_endpoints"]["/run"]
+    names = [parameter["parameter_name"] for parameter in endpoint["parameters"]]
+    assert names == ["speech", "beam_size", "_class", "_beam_size"]
+    labels = [output["label"] for output in endpoint["returns"]]
+    assert labels == ["text", "details", "Spectrogram"]
 
 
 def test_the_article_is_a_file_of_the_demo_without_its_front_matter(tmp_path):
