@@ -60,24 +60,31 @@ def _read_test_set(folder: Path) -> Progress:
     state = folder / _STATE_DIR
     done = _read_json(state / "done.json")
     if "num_samples" in done:
-        failed = done.get("num_failed", 0)
-        return Progress(
-            name=folder.name,
-            num_done=done["num_samples"] - failed,
-            num_total=done["num_samples"],
-            state="done" + (f", {failed} failed" if failed else ""),
-        )
+        return _read_finished(folder.name, done)
     journal = state / "journal.jsonl"
     lines = _read_lines(journal)
-    header = _parse(lines[0]) if lines else {}
+    # The first line has the number, and one more for each run that has found another.
+    headers = [_parse(line) for line in lines if line.startswith(b"{")]
+    totals = [header["samples"] for header in headers if "samples" in header]
     # A sample is a list; a line that the killed run was writing has no end.
     indices = {line.split(b",", 1)[0] for line in lines if line.startswith(b"[")}
     holder = read_holder(state / "lock")
     return Progress(
         name=folder.name,
         num_done=len(indices),
-        num_total=header.get("samples"),
+        num_total=totals[-1] if totals else None,
         state=", ".join([holder or "not running", *_describe_age(journal)]),
+    )
+
+
+def _read_finished(name: str, done: dict[str, Any]) -> Progress:
+    total, failed, left = done["num_samples"], done.get("num_failed", 0), done.get("num_left", 0)
+    state = "done" + (f", {failed} failed" if failed else "")
+    return Progress(
+        name=name,
+        num_done=min(total - failed - left, done.get("num_records", total)),
+        num_total=total,
+        state=state + (f" up to execution.limit, {left} left" if left else ""),
     )
 
 

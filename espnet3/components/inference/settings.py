@@ -115,7 +115,8 @@ class ExecutionSettings:
     limit: int | None = None
     """Decode only so many samples from the front of each test set."""
     dry_run: bool = False
-    """Decode one sample of each test set (or ``limit``), show what comes out, write nothing."""
+    """Decode one sample of each test set (or one batch, or ``limit``), show what comes out, write
+    nothing."""
     verify: int = 0
     """How many samples are decoded a second time, alone, and compared."""
     progress: ProgressStyle = "auto"

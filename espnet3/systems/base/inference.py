@@ -93,11 +93,15 @@ def _is_up_to_date(test_set: TestSet, settings: InferenceSettings) -> bool:
     if changes:
         logger.info("Test set %s: decoded again, because of %s", test_set.name, ", ".join(changes))
         return False
+    missing = earlier.lacks(settings.execution.limit)
+    if missing:
+        logger.info("Test set %s: %d samples are not decoded yet", test_set.name, missing)
+        return False
     logger.info(
         "Test set %s: up to date (%d samples, same model, configuration and data); "
         "`runner.resume: false` decodes it again",
         test_set.name,
-        earlier.num_samples,
+        earlier.num_samples - earlier.num_left,
     )
     return True
 

@@ -68,9 +68,10 @@ class BatchPlan:
         """
         if choose_mode(self._settings, self._batch_size) != "dynamic":
             return plan_batches(num_samples, self._settings, batch_size=self._batch_size)
-        lengths = self._lengths(dataset, self._settings.length_key or key)[:num_samples]
+        lengths = self._lengths(dataset, self._settings.length_key or key)
         if self.max_cost is None:
             self.max_cost = self._find_max_cost(lengths, find_capacity)
+        lengths = lengths[:num_samples]
         batches = plan_batches(num_samples, self._settings, lengths=lengths, max_cost=self.max_cost)
         self.padding_waste = round(padding_waste(batches, lengths), 4)
         logger.info(

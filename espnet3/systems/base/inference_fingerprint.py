@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 import espnet3
+from espnet3.components.inference.settings import ExecutionSettings
 from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.fingerprint import fingerprint, fingerprint_file
 from espnet3.utils.named_files import iter_files
@@ -21,6 +23,7 @@ _VOLATILE_EXECUTION = {
     "cpu_affinity",
     "dry_run",
     "keep_journal",
+    "limit",
     "max_failures",
     "on_error",
     "prefetch",
@@ -30,6 +33,7 @@ _VOLATILE_EXECUTION = {
     "verify",
     "workers_per_device",
 }
+_EXECUTION_DEFAULTS = dataclasses.asdict(ExecutionSettings())
 _YAML_SUFFIXES = {".yaml", ".yml"}
 
 
@@ -45,11 +49,9 @@ def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[st
         config: Resolved inference configuration, as plain containers.
         num_samples: Length of the test set.
     """
-    parts = {
-        f"config.{name}": fingerprint(_without_volatile(name, value))
-        for name, value in config.items()
-        if name not in _VOLATILE
-    }
+    counting = {n: _without_volatile(n, v) for n, v in config.items() if n not in _VOLATILE}
+    # An empty section is the same as none.
+    parts = {f"config.{n}": fingerprint(v) for n, v in counting.items() if v not in (None, {})}
     parts["data.length"] = str(num_samples)
     recipe_dir = Path(str(config.get("recipe_dir") or "."))
     for kind, files in input_files(config).items():
@@ -72,7 +74,20 @@ def _without_volatile(name: str, value: Any) -> Any:
     volatile = {"runner": {"resume"}, "execution": _VOLATILE_EXECUTION}.get(name)
     if volatile is None or not isinstance(value, Mapping):
         return value
-    return {k: v for k, v in value.items() if k not in volatile}
+    rest = {k: v for k, v in value.items() if k not in volatile}
+    return _without_defaults(rest, _EXECUTION_DEFAULTS) if name == "execution" else rest
+
+
+def _without_defaults(value: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says the same as its absence."""
+    found = {}
+    for key, item in value.items():
+        default = defaults.get(key)
+        if isinstance(default, Mapping):
+            item = _without_defaults(item or {}, default) or default
+        if item != default:
+            found[key] = item
+    return found
 
 
 def _manifests(config: Mapping[str, Any]) -> Iterator[Path]:

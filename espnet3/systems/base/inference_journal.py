@@ -67,6 +67,7 @@ class Journal:
         self._parts = dict(parts)
         self._keeps_earlier = keeps_earlier
         self._has_fields = False
+        self._earlier_samples: int | None = None
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +77,8 @@ class Journal:
         self._end = self._stream.seek(end)
         if not end:
             self._append({"parts": self._parts, "samples": len(self._offsets)})
+        elif self._earlier_samples != len(self._offsets):
+            self._append({"samples": len(self._offsets)})
         self._synced = self._flushed = time.monotonic()
         return self
 
@@ -201,10 +204,8 @@ class Journal:
                     return 0
                 if isinstance(entry, list):
                     self._restore(entry, end)
-                elif isinstance(entry, dict) and "fields" in entry:
-                    self.fields = entry["fields"]
-                    self.artifact_fields = set(entry["artifacts"])
-                    self._has_fields = True
+                elif isinstance(entry, dict):
+                    self._restore_notes(entry)
                 end += len(line)
         if self.count:
             logger.info("Going on: %d samples were finished by an earlier run", self.count)
@@ -220,9 +221,17 @@ class Journal:
             logger.info("Starting again, because of %s", ", ".join(changes))
         return not changes
 
+    def _restore_notes(self, entry: dict[str, Any]) -> None:
+        self._earlier_samples = entry.get("samples", self._earlier_samples)
+        if "fields" in entry:
+            self.fields = entry["fields"]
+            self.artifact_fields = set(entry["artifacts"])
+            self._has_fields = True
+
     def _restore(self, entry: list[Any], offset: int) -> None:
         index, rows = entry
-        if not self.is_done(index):
+        # Those beyond `execution.limit` wait for a run without it.
+        if index < len(self._offsets) and not self.is_done(index):
             self._offsets[index] = offset
             self._ids.update(row[0] for row in rows)
             self.count += 1

@@ -51,9 +51,15 @@ def _compare(
         return "would run", f"changed: {', '.join(changes)}"
     if earlier.num_failed:
         return "would run", f"{earlier.num_failed} samples failed last time"
+    missing = earlier.lacks(settings.execution.limit)
+    if missing:
+        return "would run", f"{missing} samples are not decoded yet"
     if not input_files(config)["data"]:
         return "unknown", "only the built data set can tell whether it has changed"
-    return "up to date", f"same model, configuration and data ({earlier.num_samples} samples)"
+    return (
+        "up to date",
+        f"same model, configuration and data ({earlier.num_samples - earlier.num_left} samples)",
+    )
 
 
 def plan_measure(config: Any) -> StagePlan:

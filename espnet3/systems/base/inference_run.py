@@ -242,11 +242,13 @@ class _Run:
             num_records=journal.num_records,
             num_samples=test_set.num_samples,
             num_failed=len(self.report.failures),
+            num_left=test_set.num_samples - self.num_wanted,
             seconds=round(self.report.seconds, 3),
             parts=test_set.parts,
         )
         run.save(test_set.folder)
-        if not self.report.failures and not self.settings.execution.keep_journal:
+        is_whole = not run.num_failed and not run.num_left
+        if is_whole and not self.settings.execution.keep_journal:
             journal.remove()
         if journal.num_records < test_set.num_samples:
             logger.warning(

@@ -35,6 +35,8 @@ class FinishedRun:
     """Digests of what the outputs depend on."""
     num_failed: int = 0
     """Samples without an output, because decoding them failed."""
+    num_left: int = 0
+    """Samples beyond ``execution.limit``, which nobody has decoded."""
 
     @classmethod
     def load(cls, folder: Path) -> FinishedRun | None:
@@ -58,6 +60,11 @@ class FinishedRun:
         """
         digests = {field: fingerprint_file(folder / f"{field}.scp") for field in fields}
         return cls(scp_digests=digests, **counts)
+
+    def lacks(self, limit: int | None) -> int:
+        """Return how many samples are missing to a run with this ``execution.limit``."""
+        wanted = min(self.num_samples, limit or self.num_samples)
+        return max(0, wanted - (self.num_samples - self.num_left))
 
     def save(self, folder: Path) -> None:
         """Write the record; from then on the outputs count as complete."""

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from espnet3.components.inference import capacity, model_mode
+from espnet3.parallel.status import find_progress
 from espnet3.systems.base.inference_state import FinishedRun
 from espnet3.utils.stop_signals import received_signal
 from tests.unit.systems.base import toy_inference as toy
@@ -27,6 +28,26 @@ class TestPartOfATestSet:
         assert FinishedRun.load(folder).num_samples == 12
         assert "Only 3 of 12" in caplog.text
         assert len(hyps(run())) == 12
+
+    def test_the_whole_set_after_a_limit_decodes_only_the_rest(self, run, caplog):
+        whole = hyps(run("undisturbed"))
+        folder = run(**execution(limit=5))
+        assert str(next(find_progress(folder))) == (
+            "clean  5/12   41 %  done up to execution.limit, 7 left"
+        )
+        for settings, decoded in [({}, 7), ({"limit": 3}, 0), ({}, 0)]:
+            toy.seen.clear()
+            assert hyps(run(**execution(**settings))) == whole
+            assert len(toy.seen) == decoded
+        assert str(next(find_progress(folder))) == "clean  12/12  100 %  done"
+
+    def test_a_limit_after_an_interrupted_run_takes_what_is_there(self, run):
+        keys = {"model": "PickyModel", "arguments": {"bad": [11]}}
+        with pytest.raises(ArithmeticError):
+            run(**keys)
+        folder = run(**keys, **execution(limit=2))
+        assert hyps(folder) == ["u00 h0", "u01 h1"]
+        assert report(folder)["num_resumed"] == 2
 
     def test_a_limit_beyond_the_end_is_the_end(self, run):
         assert len(hyps(run(**execution(limit=99)))) == 12
