@@ -15,8 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from espnet3.components.metrics.base_metric import BaseMetric
 from espnet3.errors import ConfigError, DataError, SettingError
 from espnet3.parallel.settings import ParallelSettings
+from espnet3.systems.base.inference_state import is_unfinished
 from espnet3.systems.base.score_columns import load_columns
-from espnet3.systems.base.score_coverage import read_coverage, refuse_incomplete
+from espnet3.systems.base.score_coverage import (
+    describe_gap,
+    find_undecoded,
+    read_coverage,
+    refuse_incomplete,
+)
 from espnet3.systems.base.score_table import format_report
 from espnet3.systems.base.scoring_job import Outcome, ScoringJob
 from espnet3.systems.base.settings import MeasureSettings, MetricSettings
@@ -53,8 +59,11 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
     named = _name_entries(entries)
     folder = settings.inference_dir
     test_names = (settings.test_names() or _find_test_sets(folder)) if named else []
-    jobs = _plan(settings, named, test_names)
-    coverage = _cover(settings, jobs)
+    undecoded = find_undecoded(folder, test_names)
+    if undecoded and (not settings.allow_incomplete or len(undecoded) == len(test_names)):
+        refuse_incomplete(undecoded)
+    jobs = _plan(settings, named, [name for name in test_names if name not in undecoded])
+    coverage = _cover(settings, jobs) | undecoded
     scores: dict[str, Any] = _read_earlier(folder / "metrics.json") if settings.merge else {}
     details: dict[str, Any] = {}
     if settings.merge:
@@ -126,7 +135,9 @@ def _find_test_sets(folder: Path) -> list[str]:
     names = [
         child.name
         for child in children
-        if child.is_dir() and not child.name.startswith(".") and any(child.glob("*.scp"))
+        if child.is_dir()
+        and not child.name.startswith(".")
+        and (any(child.glob("*.scp")) or is_unfinished(child))
     ]
     if not names:
         raise ConfigError(
@@ -212,6 +223,8 @@ def _write(
 ) -> None:
     write_json(folder / "metrics.json", scores)
     write_json(folder / "metrics_details.json", {"metrics": details, "test_sets": coverage})
-    table = format_report(scores, details)
+    gaps = {name: describe_gap(counts) for name, counts in coverage.items()}
+    notes = [f"Incomplete test set `{name}`: {gap}.\n" for name, gap in gaps.items() if gap]
+    table = "\n".join([format_report(scores, details), *notes])
     write_text(folder / "metrics.md", table)
     logger.info("Scores in %s:\n%s", folder / "metrics.json", table)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import DataError
+from espnet3.parallel.status import find_progress
 from espnet3.systems.base.inference_state import FinishedRun, is_unfinished
 from espnet3.utils.scp_utils import read_scp
 
@@ -23,18 +24,53 @@ def read_coverage(folder: Path, inputs: Collection[Path]) -> dict[str, Any]:
 
     Returns:
         ``scored``, ``samples`` and ``coverage`` (both null if unknown), ``unfinished`` and the
-        ``failures`` that ``infer`` has reported, each with ``id`` and ``error``.
+        ``failures`` that ``infer`` has reported, each with ``id`` and ``error``; if unfinished also
+        ``decoded``, the samples that wait in the journal.
     """
     scored = min((sum(1 for _ in read_scp(path)) for path in inputs), default=0)
     run = FinishedRun.load(folder)
     total = run.num_samples if run else None
+    decoded = {}
+    if is_unfinished(folder):
+        progress = next(find_progress(folder))
+        total, decoded = progress.num_total, {"decoded": progress.num_done}
     return {
         "scored": scored,
         "samples": total,
         "coverage": round(min(1.0, scored / total), 6) if total else None,
         "unfinished": is_unfinished(folder),
         "failures": _read_failures(folder / "inference_report.json"),
+        **decoded,
     }
+
+
+def find_undecoded(folder: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the coverage of test sets whose interrupted run has left no SCP file to score.
+
+    Args:
+        folder: ``inference_dir``.
+        names: Test sets.
+    """
+    return {
+        name: read_coverage(folder / name, [])
+        for name in names
+        if is_unfinished(folder / name) and not any((folder / name).glob("*.scp"))
+    }
+
+
+def describe_gap(counts: Mapping[str, Any]) -> str | None:
+    """Return what is missing in a test set, ``None`` if nothing is known to be.
+
+    Args:
+        counts: Result of :func:`read_coverage`.
+    """
+    total = "an unknown number of" if counts["samples"] is None else counts["samples"]
+    if counts["unfinished"]:
+        done = f"{counts['decoded']} of {total} samples are decoded"
+        return f"a run of `infer` on it has not finished ({done})"
+    if counts["samples"] is not None and counts["scored"] < counts["samples"]:
+        return f"only {counts['scored']} of {total} samples have an output"
+    return f"`infer` failed on {len(counts['failures'])} samples" if counts["failures"] else None
 
 
 def refuse_incomplete(coverage: Mapping[str, Mapping[str, Any]]) -> None:
@@ -47,16 +83,10 @@ def refuse_incomplete(coverage: Mapping[str, Mapping[str, Any]]) -> None:
         DataError: If so; it says what is missing, and why where that is known.
     """
     for name, counts in coverage.items():
-        problem = None
-        failures = counts["failures"]
-        if counts["unfinished"]:
-            problem = "a run of `infer` on it has not finished"
-        elif counts["samples"] is not None and counts["scored"] < counts["samples"]:
-            problem = f"only {counts['scored']} of {counts['samples']} samples have an output"
-        elif failures:
-            problem = f"`infer` failed on {len(failures)} samples"
+        problem = describe_gap(counts)
         if problem:
-            lines = [f"\n  {f['id']}: {f['error']}" for f in failures[:_SHOWN_FAILURES]]
+            shown = counts["failures"][:_SHOWN_FAILURES]
+            lines = [f"\n  {f['id']}: {f['error']}" for f in shown]
             raise DataError(
                 f"test set {name!r} is incomplete: {problem}{''.join(lines)}\n  run the stage "
                 "`infer` again, or set `allow_incomplete: true` to score what there is"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from omegaconf import OmegaConf
 from espnet3.components.metrics.base_metric import BaseMetric
 from espnet3.parallel import parallel
 from espnet3.systems.base.inference import infer
+from espnet3.systems.base.inference_journal import Journal
+from espnet3.systems.base.inference_writer import WrittenSample
 from espnet3.systems.base.metric import measure
 from tests.unit.systems.base import toy_inference as toy
 
@@ -235,3 +238,21 @@ class TestIncompleteTestSets:
         with pytest.raises(ValueError, match="has not finished"):
             run(out, entry(WER))
         assert run(out, entry(WER), allow_incomplete=True)[WER]["clean"] == {"WER": 100.0}
+        assert "Incomplete test set `clean`: a run of `infer`" in (out / "metrics.md").read_text()
+
+    @pytest.mark.parametrize("by_name", [True, False])
+    def test_an_interrupted_set_without_outputs_is_named_with_its_counts(self, decoded, by_name):
+        out = decoded()
+        names = [{"name": name} for name in ("clean", "noisy")]
+        given = {"dataset": {"test": names}} if by_name else {}
+        with Journal(out / "noisy", num_samples=3, parts={}, fields=["hyp"]) as journal:
+            journal.add(WrittenSample(1, ["b"], '[1,[["b","x"]]]'))
+        with pytest.raises(ValueError, match=r"(?s)'noisy' is incomplete.*1 of 3 samples are dec"):
+            run(out, entry(WER), **given)
+        assert list(run(out, entry(WER), **given, allow_incomplete=True)[WER]) == ["clean"]
+        assert "Incomplete test set `noisy`" in (out / "metrics.md").read_text(encoding="utf-8")
+        details = json.loads((out / "metrics_details.json").read_text(encoding="utf-8"))
+        assert details["test_sets"]["noisy"]["samples"] == 3
+        shutil.rmtree(out / "clean")
+        with pytest.raises(ValueError, match="'noisy' is incomplete"):
+            run(out, entry(WER), allow_incomplete=True)
