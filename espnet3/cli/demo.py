@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_LAST_PORT = 65535
+
 
 def add_parser(verbs: Any) -> None:
     """Add the verb to the parser of the command."""
@@ -19,7 +21,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the demo")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    parser.add_argument("--port", type=_port, default=7860, help="port to listen on")
     parser.add_argument(
         "--trust_user_code",
         action="store_true",
@@ -49,7 +51,32 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not args.trust_user_code:
         check_demo(args.folder)
+    _check_address(args.host, args.port)
     from espnet3.demo.app_builder import build_demo_app
 
     build_demo_app(args.folder).launch(server_name=args.host, server_port=args.port)
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give 1 to {_LAST_PORT}")
+    return int(text)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise before a model is loaded unless somebody can listen there."""
+    import socket
+
+    from espnet3.errors import ConfigError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host}:{port}: {error.strerror}",
+            hint="give another --port or --host",
+        ) from error

@@ -18,7 +18,7 @@ from espnet3.demo.setup import APP_FILE, REQUIREMENTS_FILE, setup_demo_assets
 from espnet3.demo.upload import plan_upload_demo
 from espnet3.errors import ConfigError
 from espnet3.publication import bundle, model_card, scrub
-from espnet3.publication.upload import send
+from espnet3.publication.upload import Upload, send
 from espnet3.utils import publish_utils
 from espnet3.utils.path_utils import write_text
 
@@ -82,6 +82,8 @@ def upload_demo(system: Any) -> None:
     if plan.settings.try_out and not plan.settings.dry_run:
         from espnet3.demo.trial import try_out
 
+        # Starting a demo takes long; who may not send it hears so at once.
+        Upload(plan.upload, publish_utils.HfApi()).check()
         try_out(plan.folder)
     send(plan.upload, publish_utils.HfApi)
 

@@ -62,11 +62,8 @@ class Upload:
 
     def run(self) -> None:
         """Do it, or say that nothing has to be done."""
-        if self._hub.is_hub:
-            self._hub.require_access()
-        state = self._look()
+        state = self.check()
         if state is None:
-            self._refuse_creation()
             self._hub.create()
         if self._settings.revision:
             self._hub.create_branch(self._settings.revision)
@@ -74,6 +71,19 @@ class Upload:
         if self._settings.tag:
             self._hub.create_tag(self._settings.tag, commit)
         logger.info("uploaded: %s commit=%s", link, commit)
+
+    def check(self) -> RemoteState | None:
+        """Return what the repository holds, ``None`` without one; nothing is written.
+
+        Raises:
+            HubError: If the Hub cannot be reached, nobody is logged in, or it would refuse.
+        """
+        if self._hub.is_hub:
+            self._hub.require_access()
+        state = self._look()
+        if state is None:
+            self._refuse_creation()
+        return state
 
     def _look(self) -> RemoteState | None:
         """Read the repository and refuse what would end badly, before anything is written."""

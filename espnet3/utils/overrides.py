@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,9 @@ def _record(config: DictConfig, override: Override, value: Any) -> None:
     }
     for path in (key, *(f"{key}.{below}" for below, _ in walk(value))):
         positions[path] = override.source
+    # Sections that stand in no file were made on the way.
+    for above in accumulate(key.split(".")[:-1], "{}.{}".format):
+        positions.setdefault(above, override.source)
     attach_sources(
         config,
         positions=positions,

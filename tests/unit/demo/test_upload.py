@@ -8,7 +8,7 @@ import pytest
 from espnet3.demo import trial
 from espnet3.demo.pack import upload_demo
 from espnet3.demo.upload import plan_upload_demo
-from espnet3.errors import BundleError, ConfigError, MissingConfigError
+from espnet3.errors import BundleError, ConfigError, HubError, MissingConfigError
 from espnet3.utils import publish_utils
 from tests.unit.demo.conftest import make_system
 from tests.unit.publication.test_upload import _client, hub  # noqa: F401 - the client of the Hub
@@ -82,6 +82,14 @@ def test_a_space_holds_the_demo_and_is_sent_nothing_twice(hub, packed, tried, ca
     commit = space.heads["main"]
     upload_demo(system(packed))
     assert space.heads["main"] == commit and "up to date: ada/digits holds this demo" in caplog.text
+
+
+def test_who_is_not_logged_in_hears_so_before_the_demo_is_started(packed, tried, monkeypatch):
+    monkeypatch.setattr("espnet3.publication.hub_errors.is_offline", lambda: False)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    with pytest.raises(HubError, match="nobody is logged in"):
+        upload_demo(system(packed))
+    assert tried == []
 
 
 def test_a_demo_that_does_not_answer_is_not_sent(packed, client, monkeypatch):

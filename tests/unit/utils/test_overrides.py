@@ -81,6 +81,17 @@ def test_locate_names_the_override(config: DictConfig) -> None:
     assert "optimizer.lr" not in get_sources(config).positions
 
 
+def test_locate_names_the_override_that_made_a_section(tmp_path: Path) -> None:
+    (tmp_path / "demo.yaml").write_text("system: asr\n\nui:\n  title: x\n")
+    loaded = load_config_with_defaults(tmp_path / "demo.yaml")
+    apply_overrides({"demo": loaded}, ["demo.ui.buton.label=x"])
+    for key in ("ui.buton", "ui.buton.label"):
+        place = locate(loaded, key)
+        assert place is not None and place.file == "--set demo.ui.buton.label=x"
+    section = locate(loaded, "ui")
+    assert section is not None and (section.file, section.line) == (str(tmp_path / "demo.yaml"), 3)
+
+
 def test_relative_paths_start_at_the_working_directory(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
