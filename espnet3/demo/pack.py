@@ -14,6 +14,7 @@ from espnet3.demo.pinning import pin_tag
 from espnet3.demo.record import PackRecord
 from espnet3.demo.requirements import installed_gradio
 from espnet3.demo.resolve import DEMO_FILE, system_hook
+from espnet3.demo.run_checks import check_page
 from espnet3.demo.setup import APP_FILE, REQUIREMENTS_FILE, setup_demo_assets
 from espnet3.demo.upload import plan_upload_demo
 from espnet3.errors import ConfigError
@@ -48,6 +49,8 @@ def pack_demo(system: Any) -> Path:
     """
     plan = plan_demo(system)
     _check_provider(plan)
+    for error in check_page(plan.demo_config):
+        raise error
     if plan.hub_tag:
         plan.demo_config["model"]["dir_or_tag"] = pin_tag(plan.hub_tag)
     folder = plan.out_dir

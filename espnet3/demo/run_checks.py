@@ -27,16 +27,45 @@ def check_demo(run: RunRequest) -> Iterator[Finding]:
     except ConfigError as error:
         yield run.finding("demo.system", error)
         return
-    yield from run.findings("demo", _check_outputs(section))
+    yield from run.findings("demo", check_page(section))
     yield from run.findings("demo", _check_arguments(section))
 
 
-def _check_outputs(section: Mapping[str, Any]) -> Iterator[ConfigError]:
+def check_page(section: Mapping[str, Any]) -> Iterator[ConfigError]:
+    """Yield what is wrong with the components of a page, and with what they show.
+
+    Args:
+        section: A demo configuration as plain containers.
+    """
+    ui = section.get("ui") or {}
+    if not ui.get("builder"):
+        yield from _check_components(section, ui)
+        yield from _check_outputs(section, ui)
+
+
+def _check_components(section: Mapping[str, Any], ui: Mapping[str, Any]) -> Iterator[ConfigError]:
+    from espnet3.demo.settings import UiSettings
+    from espnet3.demo.ui import read_ui
+    from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
+
+    if any(find_references({"demo": section}, DEFAULT_ROOTS)):
+        # The recipe's own code may register further types.
+        return
+    sides = {side: ui.get(side) for side in ("inputs", "outputs")}
+    try:
+        parse_settings(sides, UiSettings, key="ui")
+    except ConfigError:
+        # Wrong keys and values are reported with those of all sections.
+        return
+    try:
+        read_ui(sides)
+    except ConfigError as error:
+        yield error
+
+
+def _check_outputs(section: Mapping[str, Any], ui: Mapping[str, Any]) -> Iterator[ConfigError]:
     from espnet3.demo.resolve import resolve_output_keys, system_hook
 
-    ui = section.get("ui") or {}
-    if ui.get("builder"):
-        return
     default = system_hook(section, "build_ui_default")
     outputs = ui.get("outputs") or (default() if default else {}).get("outputs")
     if outputs is None:

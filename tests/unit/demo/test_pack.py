@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,20 @@ def test_what_a_demo_needs_is_named(root):
         pack_demo(make_system({"infer_config": "conf/inference.yaml"}))
     with pytest.raises(FileNotFoundError, match="infer_config"):
         pack_demo(make_system(config(infer_config="conf/none.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ui": {"inputs": [{"name": "a", "type": "audi"}]}}, "component type: audi.*audio"),
+        ({"output_keys": {"txt": "hyp"}}, r"output_keys\.txt.* is no output of the page"),
+    ],
+)
+def test_a_page_that_could_not_be_shown_is_not_packed(root, given, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        pack_demo(make_system(config(**given)))
+    assert not (root / "demo").exists()
 
 
 def test_the_inference_config_is_looked_for_beside_the_demo_config_first(root):

@@ -24,6 +24,18 @@ def keys(**config) -> list[str]:
         ({"system": "../x"}, ["system"]),
         ({"ui": {"builder": "src.page.build"}}, []),
         ({"ui": {"outputs": [{"name": "a", "type": "text"}]}}, ["output_keys"]),
+        (
+            {"system": "asr", "ui": {"inputs": [{"name": "speech", "type": "audi"}]}},
+            ["ui.inputs[0].type"],
+        ),
+        (
+            {
+                "system": "asr",
+                "inference": {"provider_class": "src.colors.Provider"},
+                "ui": {"inputs": [{"name": "speech", "type": "color"}]},
+            },
+            [],
+        ),
         ({"system": "asr", "extra_kwargs": {"output_fn_pth": "x"}}, ["extra_kwargs.output_fn_pth"]),
         ({"system": "asr", "extra_kwargs": {"model_kwargs": {"a": 1}}}, []),
         (
