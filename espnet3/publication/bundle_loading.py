@@ -94,11 +94,13 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
     root = bundle.find_bundle_root(_paths(request.artifacts))
     metadata = bundle.read_meta(root) if root is not None else {}
     if root is not None:
+        if not trust.trust_user_code:
+            bundle.check_kinds(root)
         bundle.verify_manifest(root, may_be_relocated=True)
     config_path = _find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}
     if config_path is not None and root is not None:
-        config = _load_config(config_path, root, trust)
+        config = load_described(config_path, root, trust)
     wanted = {**config, "output_fn": request.output_fn_path or config.get("output_fn")}
     scope = _open_gate(
         wanted,
@@ -178,7 +180,14 @@ def _find_inference_config(
     return default if default is not None and default.is_file() else None
 
 
-def _load_config(path: Path, root: Path, trust: Trust) -> dict[str, Any]:
+def load_described(path: Path, root: Path, trust: Trust) -> dict[str, Any]:
+    """Read what an inference config of a bundle says about its model, after checking it.
+
+    Raises:
+        BundleError: If it lies outside of the bundle.
+        UntrustedCodeError: If it wants something that only trust allows.
+        ConfigError: If it cannot be read or resolved.
+    """
     if trust.trust_user_code:
         return _resolve_used(load_config_with_defaults(path, resolve=False), root)
     if not bundle.is_member(path, root):

@@ -6,25 +6,26 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from espnet3.errors import BundleError, ConfigError, UntrustedCodeError, WeightsError
-from espnet3.publication import bundle, scrub, user_code
+from espnet3.publication import bundle, golden, scrub, user_code
 from espnet3.publication.array_files import holds_objects
-from espnet3.publication.limited_yaml import read_yaml
+from espnet3.publication.bundle_loading import load_described
+from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.security import bundle_policy
-from espnet3.publication.session_backend import STOCK_PROVIDER
-from espnet3.publication.untrusted_files import BundleInspector
-from espnet3.publication.yaml_links import iter_targets
+from espnet3.publication.session_backend import STOCK_PROVIDER, Trust
+from espnet3.publication.yaml_links import iter_named, linked_files
 from espnet3.utils.import_utils import import_object, use_target_policy
-from espnet3.utils.weights_utils import read_checkpoint
+from espnet3.utils.weights_utils import read_checkpoint, read_state_dict
 
-Kind = Literal["secret", "path", "pickle", "link", "manifest", "config", "trust"]
+Kind = Literal["secret", "path", "pickle", "link", "device", "manifest", "config", "trust"]
 
 _HOME_FOLDER = re.compile(r"(?<![\w./-])(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[\w.-]+")
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
-_CHECKPOINTS = frozenset({".ckpt", ".pth", ".pt", ".bin"})
+_CHECKPOINTS = frozenset({".ckpt", ".pth", ".pt", ".bin", ".safetensors"})
 _ARRAYS = frozenset({".npy", ".npz"})
+_BUILDS_COLLATE = "espnet3.systems.base.trained_model.TrainedModel"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class ScanFinding:
         return self.kind != "trust"
 
     def __str__(self) -> str:
-        return f"{self.kind:9} {self.place}: {self.note}"
+        return f"{self.kind:9} {_printable(self.place)}: {_printable(self.note)}"
 
 
 def scan_bundle(root: Path) -> list[ScanFinding]:
@@ -68,7 +69,10 @@ def scan_bundle(root: Path) -> list[ScanFinding]:
         elif path.is_file():
             found += _scan_text(path, name)
             found += _scan_objects(path, name)
-    return [*found, *_scan_manifest(root), *_scan_config(root)]
+        elif not path.is_dir():
+            note = "is neither file nor folder; a bundle with it is not loaded"
+            found.append(ScanFinding(kind="device", place=name, note=note))
+    return [*found, *_scan_manifest(root), *_scan_golden(root), *_scan_config(root)]
 
 
 def _scan_text(path: Path, name: str) -> Iterator[ScanFinding]:
@@ -91,7 +95,7 @@ def _scan_objects(path: Path, name: str) -> Iterator[ScanFinding]:
         yield ScanFinding(kind="pickle", place=name, note="holds Python objects, not only arrays")
     elif path.suffix in _CHECKPOINTS:
         try:
-            read_checkpoint(path)
+            (read_state_dict if path.suffix == ".safetensors" else read_checkpoint)(path)
         except UntrustedCodeError as error:
             yield ScanFinding(kind="pickle", place=name, note=_first_line(error))
         except WeightsError:
@@ -118,31 +122,55 @@ def _scan_manifest(root: Path) -> Iterator[ScanFinding]:
             yield ScanFinding(kind="manifest", place=name, note="was put there after packing")
 
 
-def _scan_config(root: Path) -> Iterator[ScanFinding]:
-    path = root / bundle.INFERENCE_CONFIG
-    if not path.exists():
+def _scan_golden(root: Path) -> Iterator[ScanFinding]:
+    if not (root / golden.GOLDEN_FILE).is_file():
         return
     try:
-        BundleInspector(root).check_config(path)
-        content = read_yaml(path)
+        golden.read_samples(root)
+    except (BundleError, OSError) as error:
+        yield ScanFinding(kind="config", place=golden.GOLDEN_FILE, note=_first_line(error))
+
+
+def _scan_config(root: Path) -> Iterator[ScanFinding]:
+    """Make the checks of the loader, up to the point where something would be built."""
+    path = root / bundle.INFERENCE_CONFIG
+    try:
         meta = bundle.read_meta(root)
+        bundle.read_artifacts(root, meta)
         roots = user_code.choose_import_roots(None, meta.get("user_code_paths"))
+        config = load_described(path, root, Trust()) if path.exists() else {}
     except (BundleError, ConfigError, UntrustedCodeError, OSError) as error:
         yield ScanFinding(kind="config", place=bundle.INFERENCE_CONFIG, note=_first_line(error))
         return
-    if not isinstance(content, Mapping):
-        return
-    used = {key: content.get(key) for key in ("model", "output_fn", "provider")}
+    used = {key: config.get(key) for key in ("model", "output_fn", "provider")}
     references = dict(user_code.find_linked_references(used, root, roots))
     for key, target in references.items():
         yield ScanFinding(kind="trust", place=key, note=f"runs code of the bundle: {target}")
     with use_target_policy(bundle_policy(root, roots)):
-        for key, target in iter_targets(used):
+        for key, target in _built_targets(used, root):
             if key not in references and target != STOCK_PROVIDER:
                 yield from _judge_target(key, target)
 
 
-def _judge_target(key: str, target: str) -> Iterator[ScanFinding]:
+def _built_targets(used: Mapping[str, Any], root: Path) -> Iterator[tuple[str, Any]]:
+    """Yield what loading imports: of the config, and of the training configs that it names."""
+    yield from iter_named(used)
+    model = used["model"] if isinstance(used["model"], Mapping) else {}
+    has_collate = model.get("_target_") == _BUILDS_COLLATE
+    for path in sorted(linked_files({"model": model}, root, root)):
+        document = read_mapping(path) or {}
+        loader = document.get("dataloader") if has_collate else None
+        yield from iter_named({"model": document.get("model"), "dataloader": _collate_of(loader)})
+
+
+def _collate_of(loader: Any) -> Any:
+    return {"collate_fn": loader.get("collate_fn")} if isinstance(loader, Mapping) else None
+
+
+def _judge_target(key: str, target: Any) -> Iterator[ScanFinding]:
+    if not isinstance(target, str) or "${" in target:
+        yield ScanFinding(kind="config", place=key, note=f"{target!r} is not a dotted import path")
+        return
     try:
         import_object(target, key=key)
     except UntrustedCodeError:
@@ -150,6 +178,11 @@ def _judge_target(key: str, target: str) -> Iterator[ScanFinding]:
         yield ScanFinding(kind="trust", place=key, note=note)
     except (ConfigError, ImportError) as error:
         yield ScanFinding(kind="config", place=key, note=_first_line(error))
+
+
+def _printable(text: str) -> str:
+    """Escape what could move the cursor, forge a line or hide a name in a report."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _first_line(error: BaseException) -> str:

@@ -100,6 +100,24 @@ def verify_samples(session: Session, root: Path) -> int:
     Raises:
         BundleError: If there are none, they are damaged, or a result differs.
     """
+    samples, tolerances = read_samples(root)
+    for index, (inputs, recorded) in enumerate(samples):
+        found = json.loads(json.dumps(describe(session.forward(inputs, idx=index))))
+        difference = next(differences(recorded, found, tolerances), None)
+        if difference is not None:
+            raise BundleError(
+                f"{root}: golden sample {index} does not give what was recorded: {difference}\n"
+                "  the bundle is damaged, or an installed package computes something else"
+            )
+    return len(samples)
+
+
+def read_samples(root: Path) -> tuple[list[tuple[dict[str, Any], Any]], dict[str, float]]:
+    """Return inputs and recorded result of each golden sample, and the tolerances.
+
+    Raises:
+        BundleError: If there are none, or they are damaged.
+    """
     path = root / GOLDEN_FILE
     if not path.is_file():
         raise BundleError(
@@ -116,15 +134,7 @@ def verify_samples(session: Session, root: Path) -> int:
         raise BundleError(
             f"{path} is not a record of golden samples ({type(error).__name__}: {error})"
         ) from error
-    for index, (inputs, recorded) in enumerate(samples):
-        found = json.loads(json.dumps(describe(session.forward(inputs, idx=index))))
-        difference = next(differences(recorded, found, tolerances), None)
-        if difference is not None:
-            raise BundleError(
-                f"{root}: golden sample {index} does not give what was recorded: {difference}\n"
-                "  the bundle is damaged, or an installed package computes something else"
-            )
-    return len(samples)
+    return samples, tolerances
 
 
 def describe(value: Any) -> Any:

@@ -26,6 +26,9 @@ def read_yaml(path: Path) -> Any:
         ConfigError: If the file is too large, too deep, expands to too much, or is not plain YAML.
         OSError: If it cannot be read.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Opening a pipe might wait for ever.
+        raise ConfigError("is neither file nor folder", file=path)
     if path.stat().st_size > MAX_BYTES:
         raise ConfigError(f"is larger than {MAX_BYTES} bytes", file=path)
     try:

@@ -61,6 +61,20 @@ def iter_targets(node: Any) -> Iterator[tuple[str, str]]:
             yield key, text
 
 
+def iter_named(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield key and value of every ``_target_`` and ``output_fn``, be it a usable name or not."""
+    if isinstance(node, Mapping):
+        for name, child in node.items():
+            inner = f"{key}.{name}" if key else str(name)
+            if name in ("_target_", "output_fn") and child is not None:
+                yield inner, child
+            else:
+                yield from iter_named(child, inner)
+    elif isinstance(node, list | tuple):
+        for index, child in enumerate(node):
+            yield from iter_named(child, f"{key}[{index}]")
+
+
 def iter_default_entries(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield the files named by a ``defaults`` list, relative to the file that holds it."""
     entries = document.get("defaults")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 from espnet3.errors import BundleError
+from espnet3.publication import InferenceSession
 from espnet3.publication.bundle_scan import scan_bundle
 from espnet3.utils.weights_utils import export_safetensors
 from tests.unit.publication.conftest import write
+from tests.unit.publication.hostile_bundles import ASR_MODEL, training_config
 
 
 class Thing:
@@ -59,6 +62,29 @@ def test_targets_are_judged_without_being_run(root, tmp_path):
     notes = {f.place: (f.kind, f.note) for f in scan_bundle(root)}
     assert notes["model._target_"][0] == "trust"
     assert notes["model.x._target_"][0] == "config"
+
+
+def test_a_packed_training_config_is_judged_like_the_loader_does(tmp_path):
+    model = {**ASR_MODEL, "encoder": {**ASR_MODEL["encoder"], "x": {"_target_": "os.system"}}}
+    training_config(model)(tmp_path / "b", tmp_path / "trace")
+    torch.save({"w": torch.ones(1)}, tmp_path / "b" / "m.pth")
+    found = {f.place: f.kind for f in scan_bundle(tmp_path / "b")}
+    assert found["model.encoder.x._target_"] == "trust"
+    assert not (tmp_path / "trace").exists()
+
+
+def test_names_cannot_forge_lines_of_the_report(root):
+    write(root / "x\x1b[2K\rok\nmanifest no problem.pkl", pickle.dumps(1))
+    text = "\n".join(map(str, scan_bundle(root)))
+    assert "\x1b" not in text and "\r" not in text
+    assert r"x\x1b[2K\rok\nmanifest no problem.pkl: can only be read" in text
+
+
+def test_a_pipe_is_found_and_refused(root):
+    os.mkfifo(root / "data" / "pipe")
+    assert ("device", "data/pipe") in kinds(root)
+    with pytest.raises(BundleError, match="data/pipe is neither file nor folder"):
+        InferenceSession.from_pretrained(str(root))
 
 
 def test_a_folder_that_is_no_bundle_is_not_scanned(tmp_path):
