@@ -102,8 +102,13 @@ class WorkPool(Generic[U]):
         self._suspects: list[_Piece[U]] = []
         self._seen_worker = time.monotonic()
         self._jobs = JobWatch(client, num_workers=num_workers)
-        self.deaths = 0
+        self._dead: set[str] = set()
+        """Addresses of workers that died with work."""
+
+    @property
+    def deaths(self) -> int:
         """Workers that died with work."""
+        return len(self._dead)
 
     def run(
         self, func: Callable[..., Any], backlog: Backlog[U]
@@ -193,11 +198,13 @@ class WorkPool(Generic[U]):
 
     def _bury(self, piece: _Piece[U], error: Any) -> list[Finished[U]]:
         """Decide what happens to the work of a dead worker."""
-        self.deaths += 1
         piece.deaths += 1
         worker = str(error.last_worker.name)
         self._jobs.note(worker, has_worked=False)
-        logger.warning("Worker %s died; what it had is done again", worker)
+        # Each piece that it had is reported; one that starts in its place has another address.
+        if error.last_worker.address not in self._dead:
+            self._dead.add(error.last_worker.address)
+            logger.warning("Worker %s died; what it had is done again", worker)
         if piece.is_alone and piece.deaths > self._retries_alone:
             return [Finished(units=piece.units, value=None, worker=worker, is_lost=True)]
         if piece.is_alone:

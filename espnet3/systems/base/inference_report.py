@@ -89,8 +89,7 @@ class InferenceReport:
         }
         write_json(folder / REPORT_FILE, content)
         for failure in self.failures[:_SHOWN]:
-            logger.error(
-                "Sample %s failed: %s", failure.sample_id or failure.index, failure.message
-            )
+            name = failure.sample_id or f"item {failure.index}"
+            logger.error("Sample %s failed: %s", name, failure.message)
         if len(failures) > _SHOWN:
             logger.error("%d more failures are listed in %s", len(failures) - _SHOWN, REPORT_FILE)

@@ -21,6 +21,7 @@ from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_progress import Progress, find_sample_rate
 from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
 from espnet3.systems.base.inference_runner import InferenceRunner
+from espnet3.systems.base.inference_samples import find_id
 from espnet3.systems.base.inference_state import FinishedRun, discard
 from espnet3.systems.base.inference_verify import choose_samples, find_differences
 from espnet3.systems.base.inference_workers import Workforce
@@ -191,6 +192,9 @@ class _Run:
             for outcome in stream:
                 self.journal.set_fields(outcome.fields, outcome.artifact_fields)
                 count = self.journal.add_all(outcome.samples)
+                for failure in outcome.failures:
+                    known = failure.sample_id
+                    failure.sample_id = known or find_id(self.test_set.dataset, failure.index)
                 self.report.add(outcome, count)
                 num_joined += outcome.num_joined
                 progress.advance(count, outcome)

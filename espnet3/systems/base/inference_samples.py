@@ -9,6 +9,16 @@ from typing import Any
 _ABSENT: Any = object()
 
 
+def find_id(dataset: Any, index: int) -> str | None:
+    """Return the id that a data set, or the one that it wraps, states without reading a sample."""
+    for owner in (dataset, getattr(dataset, "dataset", None)):
+        with contextlib.suppress(AttributeError, TypeError):
+            names = list(owner.keys())  # type: ignore[union-attr]
+            if len(names) == len(dataset):
+                return str(names[index])
+    return None
+
+
 class ReadAhead:
     """A data set whose next samples are in memory already.
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from espnet3.components.inference.records import check_record
 from espnet3.errors import ConfigError, DataError, InferenceError, ModelOutputError
-from espnet3.utils.scp_utils import join_lines
+from espnet3.utils.scp_utils import check_id, join_lines
 from espnet3.utils.writer_utils import to_scalar, write_artifact
 
 STATE_DIR = ".infer"
@@ -74,6 +74,7 @@ class RecordWriter:
 
         Raises:
             ModelOutputError: If one is not a dict, or a value is a list.
+            ScpError: If an id is empty or holds whitespace.
             DataError: If the id or a field is absent, or a value is ``None``.
             OSError: If a file cannot be written.
         """
@@ -90,6 +91,7 @@ class RecordWriter:
         if not self._is_checked:
             self._choose_fields(record)
         sample_id = str(to_scalar(record[self.idx_key]))
+        check_id(sample_id, set())
         row = [sample_id]
         for field in self.fields:
             value = to_scalar(record[field])

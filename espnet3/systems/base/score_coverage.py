@@ -96,7 +96,10 @@ def refuse_incomplete(coverage: Mapping[str, Mapping[str, Any]]) -> None:
 def _read_failures(path: Path) -> list[dict[str, str]]:
     try:
         failures = json.loads(path.read_text(encoding="utf-8")).get("failures") or []
-        return [{"id": str(f["id"]), "error": str(f.get("error"))} for f in failures]
+        return [
+            {"id": str(f["id"] or f"item {f.get('index')}"), "error": str(f.get("error"))}
+            for f in failures
+        ]
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -11,14 +11,26 @@ NO_JOBS = SimpleNamespace(cluster=None)
 """A client that has no cluster of its own."""
 
 
+def death(number):
+    return SimpleNamespace(last_worker=SimpleNamespace(name="w", address=f"tcp://{number}"))
+
+
+def test_a_worker_that_had_several_pieces_dies_once(caplog):
+    pool = WorkPool(NO_JOBS, num_workers=2)
+    for number in (1, 1, 2):
+        pool._bury(_Piece([7]), death(number))
+    assert pool.deaths == 2
+    assert caplog.text.count("Worker w died") == 2
+    assert len(pool._retries) == 3
+
+
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_retries_say_how_many_more_workers_a_lone_unit_may_kill(retries):
     pool = WorkPool(NO_JOBS, num_workers=2, retries=retries)
     piece = _Piece([7], is_alone=True)
-    death = SimpleNamespace(last_worker=SimpleNamespace(name="w"))
-    for _ in range(retries):
-        assert pool._bury(piece, death) == []
-    (lost,) = pool._bury(piece, death)
+    for number in range(retries):
+        assert pool._bury(piece, death(number)) == []
+    (lost,) = pool._bury(piece, death(retries))
     assert (lost.units, lost.is_lost, pool.deaths) == ([7], True, retries + 1)
 
 

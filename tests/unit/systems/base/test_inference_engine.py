@@ -202,3 +202,30 @@ def test_the_random_numbers_of_the_process_are_left_alone(run):
     random.seed(3)
     run(model="RandomModel")
     assert random.random() == expected
+
+
+def test_an_id_with_whitespace_fails_alone(run):
+    ids = ["a", "b c", "d"]
+    folder = run(ids=ids, **execution(on_error="record", max_failures=1))
+    assert hyps(folder) == ["a h0", "d h2"]
+    (failure,) = report(folder)["failures"]
+    assert (failure["index"], failure["id"]) == (1, "b c")
+    assert "holds whitespace" in failure["error"]
+    with pytest.raises(ValueError, match="holds whitespace"):
+        run("other", ids=ids)
+
+
+def test_a_sample_that_cannot_be_read_has_the_id_that_the_data_set_states(run, monkeypatch, caplog):
+    def read(self, index):
+        if index == 1:
+            raise OSError("no such recording")
+        return original(self, index)
+
+    original = toy.ToyDataset.__getitem__
+    monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+    keys = execution(on_error="record", max_failures=1)
+    assert report(run("unnamed", **keys))["failures"][0]["id"] is None
+    assert "Sample item 1 failed" in caplog.text
+    monkeypatch.setattr(toy.ToyDataset, "keys", lambda self: self.ids, raising=False)
+    assert report(run(**keys))["failures"][0]["id"] == "u01"
+    assert "Sample u01 failed" in caplog.text
