@@ -30,9 +30,11 @@ def load_columns(names: Iterable[str], folder: Path, metadata: Path | None) -> d
             separated by commas in a ``.csv`` file, else by tabs.
 
     Raises:
-        ConfigError: If there is no such column.
+        ConfigError: If there is no such column, or no file ``metadata``.
         DataError: If ``metadata`` is no such table.
     """
+    if metadata is not None and not metadata.is_file():
+        raise ConfigError("no such file", key="metadata", value=str(metadata))
     columns: dict[str, Column] = {}
     table: dict[str, Column] | None = None
     for name in names:
@@ -66,8 +68,6 @@ def values_of(columns: Mapping[str, Column], name: str, utt_ids: Sequence[UttId]
 def _read_table(path: Path | None) -> dict[str, Column]:
     if path is None:
         return {}
-    if not path.is_file():
-        raise ConfigError("no such file", key="metadata", value=str(path))
     is_csv = path.suffix == ".csv"
     with path.open(encoding="utf-8", newline="") as stream:
         rows = csv.reader(

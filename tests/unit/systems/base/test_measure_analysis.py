@@ -155,6 +155,7 @@ def test_a_group_without_reference_tokens_has_no_score(tmp_path):
         ({"breakdown": ["speeker"]}, r'breakdown = \'speeker\'.*\n.*"speaker"'),
         ({"breakdown": ["snr"]}, r"there are hyp, length, ref, speaker; .*`metadata`"),
         ({"confidence": {"block_by": "room"}}, "room"),
+        ({"metadata": "nowhere.tsv"}, r"metadata = .*no such file"),
         ({"metadata": "nowhere.tsv", "breakdown": ["snr"]}, r"metadata = .*no such file"),
         ({"confidence": {"level": 95}}, r"confidence\.level = 95"),
         ({"confidence": {"replicates": 1}}, r"confidence\.replicates = 1"),
