@@ -134,10 +134,16 @@ class BackendSession:
                 the setting of the session.
 
         Raises:
-            ConfigError: If ``indices`` and ``samples`` differ in length; a ``ValueError``.
+            ConfigError: If ``samples`` is a single text, bytes or mapping, or ``indices`` and
+                ``samples`` differ in length; a ``ValueError``.
             InputKeyError: If an input is absent; a ``KeyError``.
             InferenceError: If the batched call fails and there is no fallback.
         """
+        if isinstance(samples, str | bytes | Mapping):
+            raise ConfigError(
+                f"samples must be a list of samples, got {type(samples).__name__}; put it in a list"
+            )
+        samples = list(samples)
         chosen = list(range(len(samples))) if indices is None else list(indices)
         if len(chosen) != len(samples):
             raise ConfigError(

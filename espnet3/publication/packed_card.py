@@ -18,6 +18,7 @@ from espnet3.publication.pack_inputs import read_value
 from espnet3.publication.pack_plan import PackPlan
 from espnet3.publication.path_rewrite import Relocator
 from espnet3.publication.scores import read_intervals, read_scores, results_table
+from espnet3.utils.placeholders import is_placeholder
 
 
 def render_card(
@@ -44,13 +45,14 @@ def render_card(
     scores = read_scores(plan.scores)
     exp_dir = relocator.destination(inputs.exp_dir) if inputs.exp_dir is not None else None
     created = datetime.datetime.fromtimestamp(bundle.build_time(), datetime.UTC)
+    hf_repo = None if is_placeholder(inputs.upload.hf_repo) else inputs.upload.hf_repo
     values: dict[str, Any] = {
-        "hf_repo": inputs.upload.hf_repo,
+        "hf_repo": hf_repo,
         "system": inputs.system_name,
         "recipe": _recipe_name(plan),
         "creator": facts["creator"],
         "pack_name": inputs.out_dir.name,
-        "title": (inputs.upload.hf_repo or inputs.out_dir.name).rpartition("/")[2],
+        "title": (hf_repo or inputs.out_dir.name).rpartition("/")[2],
         "pack_strategy": plan.strategy,
         "exp_dir": exp_dir,
         "created_at": created.isoformat(timespec="seconds"),

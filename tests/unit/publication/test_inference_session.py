@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from espnet3.errors import BundleError, MissingConfigError
+from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication import InferenceSession
 from tests.unit.publication import backends
 from tests.unit.publication.conftest import BACKENDS, write
@@ -460,3 +460,16 @@ def test_a_class_of_ones_own_is_built_by_the_same_ways():
 
     session = Own.from_config({"model": ECHO, "device": "cpu"})
     assert session(1) == ("own", {"speech": 1})
+
+
+@pytest.mark.parametrize("make", [lambda rows: rows, iter])
+def test_a_batch_may_be_an_array_or_a_generator(make):
+    session = InferenceSession(lambda speech: float(np.sum(speech)))
+    assert session.forward_batch(make(np.ones((2, 3)))) == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("samples", ["text", b"bytes", {"speech": 1}])
+def test_one_sample_is_no_batch(samples):
+    session = InferenceSession(lambda speech: speech)
+    with pytest.raises(ConfigError, match="must be a list of samples, got"):
+        session.forward_batch(samples)

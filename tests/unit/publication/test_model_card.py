@@ -156,3 +156,10 @@ def test_every_placeholder_of_the_built_in_template_gets_a_value(recipe):
     for line in lines:
         start = line.partition("${")[0].strip()
         assert start in card
+
+
+def test_a_repository_of_the_template_is_not_shown(recipe):
+    recipe.upload_model = {"hf_repo": "your-name/your-model"}
+    card = (recipe.pack() / "README.md").read_text()
+    assert "your-name" not in card
+    assert 'from_pretrained("model_pack"' in card
