@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ _no_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_sl
 settings.register_profile("repo", _no_deadline, derandomize=True)
 settings.register_profile("explore", _no_deadline, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repo"))
+
+# Jobs in the background of a shell ignore Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPO_ROOT.parent / "shared" / "data"

@@ -67,6 +67,7 @@ def test_another_commit_is_another_bundle(packed, monkeypatch):
 def test_a_packed_demo_is_not_packed_into_the_model(packed, caplog):
     caplog.set_level(logging.INFO)
     demo = {
+        "system": "asr",
         "recipe_dir": str(packed.root),
         "model": {"dir_or_tag": str(packed.out_dir), "trust_user_code": True},
         "pack": {"out_dir": str(packed.exp_dir / "demo")},
