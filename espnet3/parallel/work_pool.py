@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import logging
 import queue
@@ -185,6 +184,8 @@ class WorkPool(Generic[U]):
 
     def _fetch(self, future: Future) -> Any:
         """Return a result; a worker that dies before it is here has it made again by another."""
+        import asyncio  # a tenth of what a dry run takes, which needs no event loop
+
         fetching = asyncio.run_coroutine_threadsafe(
             self._client.gather(future, asynchronous=True), self._client.loop.asyncio_loop
         )

@@ -115,7 +115,8 @@ def parse_yaml(text: str, file: str) -> YamlDocument:
     """Parse one YAML document; ``file`` is the name that messages give.
 
     Raises:
-        ConfigError: If it is not YAML; also a ``yaml.YAMLError`` of the matching class.
+        ConfigError: If it is nested hundreds of levels deep, or not YAML; also a
+            ``yaml.YAMLError`` of the matching class in the latter case.
     """
     try:
         loader = get_yaml_loader()(text)
@@ -126,6 +127,8 @@ def parse_yaml(text: str, file: str) -> YamlDocument:
             loader.dispose()
     except (yaml.MarkedYAMLError, yaml.reader.ReaderError) as error:
         raise _annotated(error, text, file) from error
+    except RecursionError:
+        raise ConfigError("is nested too deeply", file=file) from None
     positions = {} if node is None else dict(_walk(node, "", file, ()))
     return YamlDocument(value, positions)
 

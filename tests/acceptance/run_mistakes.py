@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HEAVY = {"torch", "lightning", "dask", "hydra", "soundfile", "sentencepiece"}
+HEAVY = {"torch", "asyncio", "lightning", "dask", "hydra", "soundfile", "sentencepiece"}
 
 
 def apply(edits: list[list[str]]) -> dict[Path, bytes | None]:

@@ -62,6 +62,12 @@ def test_a_marked_error_keeps_its_mark() -> None:
     assert caught.value.problem_mark is not None
 
 
+def test_a_file_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nested too deeply") as caught:
+        parse_yaml("[" * 3000, "a.yaml")
+    assert caught.value.file == "a.yaml"
+
+
 @pytest.mark.parametrize("text", ["a: &x [*x]", "a: &x {b: {c: *x}}"])
 def test_a_node_that_holds_itself_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="an alias refers to a node that holds it"):
