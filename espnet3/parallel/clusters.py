@@ -11,6 +11,7 @@ from typing import Any
 
 from espnet3.errors import ConfigError, MissingDependencyError
 from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
+from espnet3.parallel.worker_malloc import add_to_prologue, worker_config
 from espnet3.utils.import_utils import import_object, require_package
 from espnet3.utils.redaction import redact_config
 
@@ -134,7 +135,7 @@ def quiet_dask() -> Iterator[None]:
     chatter = logging.getLogger("distributed")
     if chatter.level == logging.INFO:
         chatter.setLevel(logging.CRITICAL)
-    with dask.config.set(_QUIET):
+    with dask.config.set({**_QUIET, **worker_config()}):
         yield
 
 
@@ -228,7 +229,7 @@ def _build_batch(backend: str, options: dict[str, Any]) -> Any:
         "dashboard_address": _ANY_PORT,
         **(options.get("scheduler_options") or {}),
     }
-    return CLUSTER_MAP[backend](**options)
+    return CLUSTER_MAP[backend](**add_to_prologue(backend, options))
 
 
 def format_walltime(seconds: int, backend: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -24,3 +26,9 @@ def cluster_client(tmp_path_factory):
     parallel._registered = before
     yield client
     close_client(client)
+
+
+def variable(client, name):
+    """Return a variable of the environment of the only worker."""
+    # A method of `os.environ` would bring the variables of this process along.
+    return client.run(lambda: os.environ.get(name)).popitem()[1]

@@ -20,6 +20,7 @@ from espnet3.parallel.base_runner import BaseRunner, collect_async_results
 from espnet3.parallel.parallel import get_client, parallel_map, set_parallel
 from tests.unit.parallel import batch_stand_in
 from tests.unit.parallel.batch_stand_in import COMMANDS, WALLTIMES, read_lines
+from tests.unit.parallel.conftest import variable
 from tests.unit.parallel.test_job_worker import Provider
 
 ROOT = Path(__file__).parents[3]
@@ -123,7 +124,9 @@ def test_workers_of_a_batch_system_do_the_work(batch_system, env):
     folder = batch_system(env)
     with get_client(block(1, folder, env), setup_fn=lambda: {"n": 3}) as client:
         found = parallel_map(lambda x, n: n * x, range(10), client=client)
+        trim = variable(client, "MALLOC_TRIM_THRESHOLD_")
     assert found == [3 * x for x in range(10)]
+    assert trim == str(2**26)
     (job,) = read_lines(folder / "submitted")
     script = (folder / f"script-{job}").read_text()
     assert sys.executable in script

@@ -15,6 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from espnet3.parallel.parallel import build_client, get_client, parallel_map
+from tests.unit.parallel.conftest import variable
 
 ROOT = Path(__file__).parents[3]
 SERVER = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
@@ -89,6 +90,7 @@ def test_workers_on_other_hosts_do_the_work(ssh_options):
     with get_client(config, setup_fn=lambda: {"n": 2}) as client:
         assert parallel_map(lambda x, n: n * x, range(20), client=client) == list(range(0, 40, 2))
         assert len(client.nthreads()) == 1
+        assert variable(client, "MALLOC_TRIM_THRESHOLD_") is None
 
 
 def test_a_number_of_workers_that_is_not_that_of_the_hosts_is_an_error():
