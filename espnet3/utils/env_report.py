@@ -6,7 +6,6 @@ import datetime
 import logging
 import os
 import shlex
-import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -134,7 +133,7 @@ def describe_process() -> dict[str, Any]:
     return {
         "argv": [redact_argument(word) for word in sys.argv],
         "cwd": str(Path.cwd()),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "python": sys.version.split()[0],
         # A checkout on the path has no metadata of its own, or those of another installation.
         "packages": {**package_versions(), "espnet3": espnet3.__version__},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import os
@@ -33,6 +32,8 @@ def fingerprint(value: Any) -> str:
         >>> fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": (2,), "a": 1})
         True
     """
+    import hashlib  # loads OpenSSL, which a plan without earlier outputs can do without
+
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
@@ -63,6 +64,8 @@ def fingerprint_file(path: PathLike) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _digest(path: str, stamp: tuple[int, int, int]) -> str:
+    import hashlib
+
     with open(path, "rb") as stream:  # noqa: PTH123
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

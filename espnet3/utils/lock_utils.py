@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +39,7 @@ def file_lock(
     with target.open("a+", encoding="utf-8") as stream:
         _acquire(stream.fileno(), target, timeout, advice)
         stream.truncate(0)
-        stream.write(f"{os.getpid()} on {socket.gethostname()}\n")
+        stream.write(f"{os.getpid()} on {os.uname().nodename}\n")
         stream.flush()
         yield
 
@@ -52,7 +51,7 @@ def read_holder(path: PathLike) -> str | None:
     """
     try:
         pid, _, host = Path(path).read_text(encoding="utf-8").strip().partition(" on ")
-        if host != socket.gethostname():
+        if host != os.uname().nodename:
             return f"last held by process {pid} on {host}"
         os.kill(int(pid), 0)
     except (FileNotFoundError, ValueError, ProcessLookupError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
+import os
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -30,7 +30,7 @@ DATE_FORMAT = "%Y-%m-%d %H:%M:%S %Z"
 CONSOLE_FORMAT = "%(asctime)s [%(stage)s] %(levelname)s: %(message)s"
 CONSOLE_DATE_FORMAT = "%H:%M:%S"
 
-_HOSTNAME = socket.gethostname()
+_HOSTNAME = os.uname().nodename
 _stage: ContextVar[str] = ContextVar("espnet3_stage", default="main")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -27,10 +27,11 @@ from espnet3.utils.key_accounting import Finding, check_config, check_configs
 from espnet3.utils.overrides import apply_overrides
 from espnet3.utils.recipe_path import activate_recipe, running_recipe_dir
 from espnet3.utils.run_checks import RunRequest, check_run
-from espnet3.utils.smoke.refinement import Refinement
-from espnet3.utils.smoke.shrink import log_changes, shrink_configs
 from espnet3.utils.stage_table import SLOT_FILES
 from espnet3.utils.swapped_slots import find_swapped
+
+if TYPE_CHECKING:
+    from espnet3.utils.smoke.refinement import Refinement
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ def load_slots(request: SlotRequest) -> tuple[Configs, list[Finding]]:
 
 def _shrink(configs: Configs, request: SlotRequest, refinement: Refinement) -> None:
     """Make the configurations small, in place."""
+    from espnet3.utils.smoke.shrink import log_changes, shrink_configs
+
     # The names first: they say where the experiment would write without smoke mode.
     name_experiment(configs, request.naming_source, ())
     recipe_dir = running_recipe_dir() or Path.cwd()

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 import logging
-import pickle
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -148,6 +147,8 @@ def _write_json(value: Any, path: Path, settings: ArtifactSettings) -> None:
 
 
 def _write_pickle(value: Any, path: Path, settings: ArtifactSettings) -> None:
+    import pickle  # a run plan imports this module for its settings
+
     with atomic_open(path, "wb") as stream:
         pickle.dump(value, stream)
 

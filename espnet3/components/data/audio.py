@@ -65,8 +65,10 @@ def load(
             stream.seek(first)
             samples = stream.read(max(last - first, 0), dtype="float32", always_2d=True)
             rate = stream.samplerate
+    except AudioError:  # a ValueError too, but it has said everything
+        raise
     except (soundfile.LibsndfileError, ValueError) as error:
-        raise AudioError(f"{name}: cannot be read as audio: {error}") from error
+        raise _unreadable(name, error) from error
     samples = _pick_channel(samples, channel, name)
     if target_sr is not None and target_sr != rate:
         import soxr
@@ -88,7 +90,7 @@ def info(path_or_bytes: PathLike | bytes) -> AudioInfo:
     try:
         header = soundfile.info(_open(path_or_bytes), verbose=True)
     except (soundfile.LibsndfileError, ValueError) as error:
-        raise AudioError(f"{name}: cannot be read as audio: {error}") from error
+        raise _unreadable(name, error) from error
     _check_complete(header.extra_info, name)
     return AudioInfo(int(header.frames), int(header.samplerate), int(header.channels))
 
@@ -107,6 +109,11 @@ def write(path: PathLike, samples: np.ndarray, sample_rate: Hz) -> None:
 
     with atomic_path(path) as temporary:
         soundfile.write(temporary, samples, sample_rate, subtype="PCM_16")
+
+
+def _unreadable(name: str, error: Exception) -> AudioError:
+    # What libsndfile says begins with the path as well; the attribute does not.
+    return AudioError(f"{name}: cannot be read as audio: {getattr(error, 'error_string', error)}")
 
 
 def _check_complete(header_log: str, name: str) -> None:

@@ -12,7 +12,6 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Mapping
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -211,6 +210,8 @@ def _is_tag(ref: str) -> bool:
 
 
 def _load_local_module(recipe_dir: Path) -> ModuleType:
+    from hashlib import sha256  # loads OpenSSL; checks and plans import this module for its names
+
     init_path = (recipe_dir / "dataset" / "__init__.py").resolve()
     name = LOCAL_PREFIX + sha256(str(init_path).encode()).hexdigest()[:16]
     _check_policy(name)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from espnet3.errors import InferenceError
 from espnet3.parallel.parallel import preserve_parallel_config, set_parallel
+from espnet3.systems.base.inference_fingerprint import with_test_set
 from espnet3.systems.base.settings import InferenceSettings
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.lock_utils import file_lock
@@ -60,8 +60,8 @@ def _infer_test_set(
     config: DictConfig, settings: InferenceSettings, name: str, workforce: Workforce
 ) -> None:
     from espnet3.systems.base.inference_run import decode_test_set
+    from espnet3.systems.base.inference_state import STATE_DIR
     from espnet3.systems.base.inference_trial import show_trial
-    from espnet3.systems.base.inference_writer import STATE_DIR
 
     try:
         test_set = _prepare(config, settings, name)
@@ -140,15 +140,6 @@ def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> Test
         provider=provider,
         runner=runner,
     )
-
-
-def with_test_set(config: DictConfig, name: str) -> DictConfig:
-    """Return a copy of an inference configuration that names the test set to decode."""
-    own = copy.deepcopy(config)
-    OmegaConf.set_readonly(own, False)
-    OmegaConf.set_struct(own, False)
-    own["test_set"] = name
-    return own
 
 
 def _build_runner(settings: InferenceSettings, provider: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import DictConfig, OmegaConf
 
 import espnet3
 from espnet3.components.inference.settings import ExecutionSettings
@@ -35,6 +37,15 @@ _VOLATILE_EXECUTION = {
 }
 _EXECUTION_DEFAULTS = dataclasses.asdict(ExecutionSettings())
 _YAML_SUFFIXES = {".yaml", ".yml"}
+
+
+def with_test_set(config: DictConfig, name: str) -> DictConfig:
+    """Return a copy of an inference configuration that names the test set to decode."""
+    own = copy.deepcopy(config)
+    OmegaConf.set_readonly(own, False)
+    OmegaConf.set_struct(own, False)
+    own["test_set"] = name
+    return own
 
 
 def fingerprint_parts(config: Mapping[str, Any], *, num_samples: int) -> dict[str, str]:

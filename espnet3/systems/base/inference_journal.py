@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from espnet3.systems.base.inference_scps import publish_scps
-from espnet3.systems.base.inference_writer import STATE_DIR, WrittenSample
+from espnet3.systems.base.inference_state import STATE_DIR
+from espnet3.systems.base.inference_writer import WrittenSample
 from espnet3.utils.scp_utils import check_id
 from espnet3.utils.types import Seconds
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet3.systems.base.inference import with_test_set
-from espnet3.systems.base.inference_fingerprint import fingerprint_parts, input_files
+from espnet3.systems.base.inference_fingerprint import (
+    fingerprint_parts,
+    input_files,
+    with_test_set,
+)
 from espnet3.systems.base.inference_state import FinishedRun
 from espnet3.systems.base.settings import InferenceSettings, MeasureSettings
 from espnet3.utils.config_utils import to_plain

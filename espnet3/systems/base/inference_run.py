@@ -22,10 +22,9 @@ from espnet3.systems.base.inference_progress import Progress, find_sample_rate
 from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
 from espnet3.systems.base.inference_runner import InferenceRunner
 from espnet3.systems.base.inference_samples import find_id
-from espnet3.systems.base.inference_state import FinishedRun, discard
+from espnet3.systems.base.inference_state import STATE_DIR, FinishedRun, discard
 from espnet3.systems.base.inference_verify import choose_samples, find_differences
 from espnet3.systems.base.inference_workers import Workforce
-from espnet3.systems.base.inference_writer import STATE_DIR
 from espnet3.systems.base.settings import InferenceSettings
 from espnet3.utils.stop_signals import deferred_stop, end_if_asked
 from espnet3.utils.types import Seconds

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from espnet3.systems.base.inference_writer import STATE_DIR
+from espnet3.systems.base.inference_state import STATE_DIR
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.scp_utils import format_line
 

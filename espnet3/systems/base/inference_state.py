@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet3.systems.base.inference_writer import STATE_DIR
 from espnet3.utils.fingerprint import fingerprint, fingerprint_file
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.scp_utils import read_scp
 from espnet3.utils.types import Seconds
 
+STATE_DIR = ".infer"
+"""Folder of a test set that holds what only the stage reads."""
 _FILE = "done.json"
 
 

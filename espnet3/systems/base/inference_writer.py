@@ -15,9 +15,6 @@ from espnet3.errors import ConfigError, DataError, InferenceError, ModelOutputEr
 from espnet3.utils.scp_utils import check_id, join_lines
 from espnet3.utils.writer_utils import to_scalar, write_artifact
 
-STATE_DIR = ".infer"
-"""Folder of a test set that holds what only the stage reads."""
-
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 _PLAIN_NAME = re.compile(r"[\w+=@,-][\w.+=@,-]*")

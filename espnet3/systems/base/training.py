@@ -15,6 +15,7 @@ from espnet3.errors import MissingConfigError, WeightsError
 from espnet3.systems.base.config_changes import describe_changes, describe_restored
 from espnet3.systems.base.initial_weights import check_initial_weights, load_initial_weights
 from espnet3.systems.base.kept_config import keep_config, write_config
+from espnet3.systems.base.model_section import check_model, without_normalizer
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.systems.base.training_objects import (
@@ -23,7 +24,6 @@ from espnet3.systems.base.training_objects import (
     build_trainer,
     prepare,
 )
-from espnet3.utils.config_utils import to_plain
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.settings import parse_settings
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 # A killed run's data loaders hold on for some seconds.
 _LOCK_SEC = 10.0
-_NORMALIZER_KEYS = ("normalize", "normalize_conf")
 
 
 def train(config: Any) -> None:
@@ -159,39 +158,6 @@ def collect_stats(config: Any) -> None:
     stripped = OmegaConf.create(plain) if isinstance(config, DictConfig) else plain
     module = build_module(build_model(settings, plain["model"]), stripped, settings)
     build_trainer(module, stripped, settings).collect_stats()
-
-
-def without_normalizer(config: Any) -> dict[str, Any]:
-    """Return a plain copy of a training configuration whose model does not normalise features."""
-    plain = dict(to_plain(config))
-    model = dict(plain.get("model") or {})
-    for name in _NORMALIZER_KEYS:
-        model.pop(name, None)
-    if plain.get("task"):
-        model["normalize"] = None  # by default tasks normalise
-    return {**plain, "model": model}
-
-
-def check_model(settings: TrainingSettings) -> None:
-    """Check that a configuration names a model.
-
-    Raises:
-        MissingConfigError: If there is none.
-    """
-    if settings.task:
-        if settings.model is None:
-            raise MissingConfigError(
-                "holds no options for the task",
-                key="model",
-                hint="set model.token_list and what differs from the defaults of the task",
-            )
-    elif not settings.model or "_target_" not in settings.model:
-        raise MissingConfigError(
-            "names no model",
-            key="model",
-            hint="set model._target_ to a torch module, for example src.model.MyModel,"
-            " or task to a task class",
-        )
 
 
 def _read_settings(config: Any) -> TrainingSettings:

@@ -19,10 +19,9 @@ from espnet3.components.data.stats_identity import (
 )
 from espnet3.components.modeling.settings import ModuleSettings, stats_arguments
 from espnet3.systems.base.config_changes import describe_changes
+from espnet3.systems.base.model_section import check_model, without_normalizer
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
-from espnet3.systems.base.training import check_model, without_normalizer
-from espnet3.utils.checkpoint_outline import read_outline
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.stage_plan import StagePlan, State
@@ -90,7 +89,7 @@ def plan_train(config: Any) -> StagePlan:
     """Say where training would start, and what changed since it started."""
     settings = parse_settings(config, TrainingSettings, key="")
     check_model(settings)
-    start = find_start(settings, read_outline)
+    start = find_start(settings, _read_outline)
     exp_dir, state, why, notes = settings.exp_dir, "would run", "from scratch", []
     if isinstance(start, ResumePoint):
         done = f"{start.epochs} epochs, {start.steps} steps ({start.path})"
@@ -115,6 +114,13 @@ def plan_train(config: Any) -> StagePlan:
         outputs=(exp_dir / "training.yaml", exp_dir / "last.ckpt", *averages),
         notes=(*notes, *changes),
     )
+
+
+def _read_outline(path: Path) -> Any:
+    # Loaded when there is a checkpoint: it needs archives and pickles.
+    from espnet3.utils.checkpoint_outline import read_outline
+
+    return read_outline(path)
 
 
 def _training_inputs(config: Any, settings: TrainingSettings) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from espnet3.demo.record import RECORD_FILE
 from espnet3.publication.file_selection import PathPatterns, Selection
-from espnet3.systems.base.inference_writer import STATE_DIR
+from espnet3.systems.base.inference_state import STATE_DIR
 from tests.unit.publication.conftest import write
 
 

@@ -47,8 +47,9 @@ def test_channels(tmp_path):
 def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"not audio at all")
     for read in (audio.load, audio.info):
-        with pytest.raises(ValueError, match=r"bad\.wav: cannot be read"):
+        with pytest.raises(audio.AudioError, match=r"bad\.wav: cannot be read") as raised:
             read(tmp_path / "bad.wav")
+        assert str(raised.value).count("bad.wav") == 1
         with pytest.raises(FileNotFoundError, match=r"none\.wav"):
             read(tmp_path / "none.wav")
 
@@ -58,8 +59,9 @@ def test_files_that_are_cut_short_are_refused(tmp_path):
         path = tmp_path / name
         audio.write(path, np.random.default_rng(0).normal(size=8000) / 9, 16000)
         path.write_bytes(path.read_bytes()[:5000])
-        with pytest.raises(ValueError, match=rf"{name}: (is cut short|cannot be read)"):
+        with pytest.raises(audio.AudioError, match=rf"{name}: (is cut short|cannot be read)") as e:
             audio.load(path)
+        assert str(e.value).count(name) == 1
     for content in (tmp_path / "a.wav", (tmp_path / "a.wav").read_bytes()):
         with pytest.raises(ValueError, match="cut short, it has 4956 of 16000 bytes"):
             audio.info(content)
