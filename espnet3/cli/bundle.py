@@ -67,14 +67,13 @@ def run(args: argparse.Namespace) -> int:
 def run_verify(args: argparse.Namespace) -> int:
     """Load a bundle and run its golden samples."""
     from espnet3.publication import InferenceSession, bundle
-    from espnet3.publication.golden import verify_samples
+    from espnet3.publication.golden import describe_agreement, verify_samples
 
     session = InferenceSession.from_pretrained(args.bundle, trust_user_code=args.trust_user_code)
     root = session.bundle_root or Path(args.bundle)
     files = len(bundle.read_manifest(root))
     count = verify_samples(session, root)
     sys.stdout.write(
-        f"{args.bundle}: {files} files are as they were packed, "
-        f"{count} golden samples give what was recorded\n"
+        f"{args.bundle}: {files} files are as they were packed, {describe_agreement(count)}\n"
     )
     return 0

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from espnet3.errors import ConfigError
+from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.publication import scrub
 from espnet3.publication.settings import UploadSettings
 
 _SYSTEM = re.compile(r"[a-z_][a-z0-9_]*")
@@ -143,7 +144,7 @@ class PackDemoSettings:
     """Patterns, as in a ``.gitignore``, of files that are not copied."""
     readme_template: Path | None = None
     """Template of the README; wins over the one outside of the section."""
-    secret_scan: Literal["error", "warn", "off", False] = "error"  # noqa: S105 - no password
+    secret_scan: Literal["error", "warn", "off"] = "error"  # noqa: S105 - no password
     """What to do before an upload when a file holds a secret or a path of this machine."""
 
 
@@ -190,6 +191,17 @@ class UploadDemoSettings(UploadSettings):
     try_out: bool = True
     """Start the packed demo and ask it once before anything is sent."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in (self.variables or {}).items():
+            kind = scrub.find_secret(value)
+            if kind is not None:
+                raise ConfigError(
+                    f"{name} holds a {kind}, and everybody could read it",
+                    key="variables",
+                    hint="put it into an environment variable, and list that under secrets",
+                )
+
     @property
     def repository(self) -> str | None:
         """``<namespace>/<name>``, if it is given."""
@@ -197,6 +209,12 @@ class UploadDemoSettings(UploadSettings):
             return self.hf_repo
         owner = self.create.organization or self.organization or self.hf_username
         return f"{owner}/{self.repo_name}" if owner and self.repo_name else None
+
+    def no_repository(self, section: str) -> MissingConfigError:
+        """Return the error for a section that names no repository."""
+        return MissingConfigError(
+            "says no target: set hf_repo, or hf_username and repo_name", key=section
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

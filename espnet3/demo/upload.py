@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from omegaconf import OmegaConf
 
 from espnet3.demo.pack_plan import choose_out_dir
 from espnet3.demo.record import RECORD_FILE
 from espnet3.demo.resolve import DEMO_FILE, read_settings
 from espnet3.demo.settings import UploadDemoSettings
-from espnet3.errors import BundleError, ConfigError, MissingConfigError
+from espnet3.errors import BundleError, ConfigError
 from espnet3.publication.model_card import check_front_matter
 from espnet3.publication.pack_checks import check_text
 from espnet3.publication.pack_inputs import as_config, find_recipe_root
 from espnet3.publication.upload_plan import (
     RepositoryKind,
     UploadPlan,
-    check_repository,
     default_message,
     list_files,
+    read_upload_settings,
 )
-from espnet3.utils.config_utils import to_plain
-from espnet3.utils.settings import parse_settings
 
 SECTION = "demo_config.upload_demo"
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?\w*")
@@ -79,18 +76,8 @@ def plan_upload_demo(system: Any) -> DemoUpload:
         BundleError: If there is no packed demo.
     """
     config = as_config(getattr(system, "demo_config", None), "demo")
-    if config is None:
-        raise MissingConfigError(
-            "upload_demo requires demo_config", hint=f"{SECTION} says where the demo goes"
-        )
-    section = to_plain(OmegaConf.select(config, "upload_demo"))
-    if section is None:
-        raise MissingConfigError("must be a section", key=SECTION)
-    settings = parse_settings(section, UploadDemoSettings, key=SECTION)
-    if settings.repository is None:
-        raise MissingConfigError(
-            "says no target: set hf_repo, or hf_username and repo_name", key=SECTION
-        )
+    settings = read_upload_settings(config, "upload_demo", UploadDemoSettings, SECTION)
+    assert config is not None
     demo = read_settings(config)
     folder = choose_out_dir(demo, system).absolute()
     if not folder.is_dir():
@@ -98,7 +85,7 @@ def plan_upload_demo(system: Any) -> DemoUpload:
     plan = UploadPlan(
         bundle=folder,
         settings=settings,
-        repository=check_repository(settings.repository, f"{SECTION}.hf_repo"),
+        repository=str(settings.repository),
         files=list_files(folder, settings.ignore_pattern_list),
         recipe_root=find_recipe_root({"training": config}),
         secret_scan=demo.pack.secret_scan,

@@ -112,6 +112,11 @@ def verify_samples(session: Session, root: Path) -> int:
     return len(samples)
 
 
+def describe_agreement(count: int) -> str:
+    """Return what to say of a number of samples that gave what was recorded."""
+    return f"{count} golden sample{' gives' if count == 1 else 's give'} what was recorded"
+
+
 def read_samples(root: Path) -> tuple[list[tuple[dict[str, Any], Any]], dict[str, float]]:
     """Return inputs and recorded result of each golden sample, and the tolerances.
 

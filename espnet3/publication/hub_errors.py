@@ -25,6 +25,7 @@ _HINTS = {
     401: "the token is not valid: log in again with `hf auth login`, or renew HF_TOKEN",
     402: "the Hub wants to be paid for this; an organisation of yours may be able to",
     413: "the files are too large for the Hub",
+    429: "the Hub takes no more requests for now: wait some minutes and run the stage again",
 }
 _RIGHTS_HINT = (
     "write {section}.hf_repo as <user-or-org>/<repo>; the namespace must be yours, and the token "
@@ -126,7 +127,9 @@ def explain(
 def clean(error: BaseException) -> str:
     """Return the message of an error in one line, without secrets and signed addresses."""
     text = _clean_text(str(error) or type(error).__name__)
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    ends = [line if line[-1] in ".:;,!?" else f"{line};" for line in lines[:-1]]
+    return " ".join([*ends, *lines[-1:]])
 
 
 def _clean_text(text: str) -> str:

@@ -17,7 +17,7 @@ from espnet3.publication.bundle_loading import (
     load_from_config,
 )
 from espnet3.publication.downloads import ZOO_DOWNLOADER, fetch_artifacts, packed_artifacts
-from espnet3.publication.golden import verify_samples
+from espnet3.publication.golden import describe_agreement, verify_samples
 from espnet3.publication.hub import warn_unless_pinned
 from espnet3.publication.session_backend import (
     ArtifactRequest,
@@ -208,7 +208,7 @@ class InferenceSession(BackendSession):
         )
         if verify:
             count = verify_samples(session, session.bundle_root or Path())
-            logger.info("%s: %d golden samples give what was recorded", model_tag, count)
+            logger.info("%s: %s", model_tag, describe_agreement(count))
         return session
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from espnet3.errors import BundleError
 from espnet3.publication import scrub
@@ -69,7 +69,7 @@ def find_leaks(root: Path, host_paths: scrub.HostPaths | None) -> list[str]:
 def check_text(
     root: Path,
     recipe_root: Path | None,
-    mode: str | Literal[False],
+    mode: str,
     verb: str = "pack",
     key: str = "publication_config.pack_model.secret_scan",
 ) -> None:
@@ -85,7 +85,7 @@ def check_text(
     Raises:
         BundleError: If something was found and ``mode`` is ``error``.
     """
-    if mode in ("off", False):
+    if mode == "off":
         return
     found = find_leaks(root, scrub.HostPaths(recipe_root, Path.cwd()))
     if not found:

@@ -83,6 +83,11 @@ def redact_text(text: str) -> str:
     return text
 
 
+def find_secret(text: str) -> str | None:
+    """Return the kind of a well-known secret that a text holds, if it holds one."""
+    return next((kind for kind, p in _SECRET_PATTERNS.items() if p.search(text)), None)
+
+
 class HostPaths:
     """The folders of this machine whose names must not be published.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from espnet3.errors import ConfigError
+from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.publication import scrub
 
 _ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -69,9 +70,8 @@ class PackSettings:
     """Read the finished bundle as a user would, before it takes the place of an older one."""
     allow_overwrite: bool = True
     """``false`` refuses to replace a bundle that is already there."""
-    secret_scan: Literal["error", "warn", "off", False] = "error"  # noqa: S105 - no password
-    """What to do when a copied text file holds a secret or a path of this machine; an unquoted
-    ``off`` in YAML is ``false``."""
+    secret_scan: Literal["error", "warn", "off"] = "error"  # noqa: S105 - no password
+    """What to do when a copied text file holds a secret or a path of this machine."""
     golden_samples: bool | tuple[Path, ...] = True
     """Record what the packed model makes of one made-up input, or of a list of audio files."""
     smoke_test: bool = False
@@ -136,7 +136,8 @@ class UploadSettings:
     tag: str | None = None
     """Git tag to put on the commit."""
     delete_patterns: str | tuple[str, ...] | None = ()
-    """Patterns of files in the repository that go in the same commit; ``*`` mirrors the bundle."""
+    """Patterns of files in the repository that go in the same commit; ``["*"]`` mirrors the
+    bundle."""
     ignore_patterns: str | tuple[str, ...] | None = ()
     """Patterns of files in the bundle folder that are not sent."""
     force: bool = False
@@ -160,10 +161,29 @@ class UploadSettings:
                     key=name,
                     hint="log in with `hf auth login`, or set the environment variable HF_TOKEN",
                 )
+        for name in ("commit_message", "commit_description", "tag", "revision"):
+            kind = scrub.find_secret(str(getattr(self, name) or ""))
+            if kind is not None:
+                raise ConfigError(
+                    f"holds a {kind}, and everybody could read it",
+                    key=name,
+                    hint="write it without, and have the secret replaced: logs may hold it",
+                )
         if self.create_pr and self.revision is not None:
             raise ConfigError("cannot be combined with create_pr", key="revision")
         if self.delete_pattern_list and not self.update:
             raise ConfigError("needs update: true", key="delete_patterns")
+
+    @property
+    def repository(self) -> str | None:
+        """``<user-or-organisation>/<name>``, if it is given."""
+        return self.hf_repo
+
+    def no_repository(self, section: str) -> MissingConfigError:
+        """Return the error for a section that names no repository."""
+        return MissingConfigError(
+            "must be set", key=f"{section}.hf_repo", hint="write <user-or-organisation>/<name>"
+        )
 
     @property
     def delete_pattern_list(self) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import re
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,16 +23,17 @@ from espnet3.publication.pack_inputs import (
     find_recipe_root,
     read_value,
 )
+from espnet3.publication.repository_name import check_repository, find_other_name
 from espnet3.publication.scores import by_test_set, read_scores
 from espnet3.publication.settings import PackSettings, UploadSettings
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.settings import parse_settings
 
+logger = logging.getLogger(__name__)
+
 SECTION = "publication_config.upload_model"
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
-_PLACEHOLDERS = frozenset({"your-name", "yourname", "your_name", "user", "user-or-org", "username"})
-_MODEL_PLACEHOLDERS = frozenset({"your-model", "your-model-repo", "your_model"})
+S = TypeVar("S", bound=UploadSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class UploadPlan:
     files: tuple[tuple[str, int], ...]
     """What is sent: path in the repository and size in bytes."""
     recipe_root: Path | None
-    secret_scan: str | Literal[False]
+    secret_scan: str
     message: str
     description: str
     kind: RepositoryKind = field(default_factory=RepositoryKind)
@@ -74,6 +75,20 @@ class UploadPlan:
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(size for _, size in self.files)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is probably not meant: examples of the model card that load something else."""
+        card = self.bundle / "README.md"
+        if self.kind.repo_type != "model" or not card.is_file():
+            return ()
+        other = find_other_name(card.read_text(encoding="utf-8"), self.repository)
+        if other is None:
+            return ()
+        return (
+            f"README.md shows how to load {other!r}, and goes to {self.repository}: "
+            "pack_model writes upload_model.hf_repo into the card",
+        )
 
     @property
     def receipt(self) -> Path:
@@ -102,18 +117,17 @@ def plan_upload(system: Any, git_head: str = "") -> UploadPlan:
     given = {
         name: as_config(getattr(system, f"{name}_config", None), name) for name in CONFIG_NAMES
     }
-    settings = _read_settings(given["publication"])
+    settings = read_upload_settings(given["publication"], "upload_model", UploadSettings, SECTION)
     pack = _read_pack_settings(given["publication"])
     root = find_recipe_root(given) or find_recipe_root({"training": given["publication"]})
     folder = _find_bundle(pack, given["training"], root)
-    repository = check_repository(str(settings.hf_repo), f"{SECTION}.hf_repo")
     files = list_files(folder, settings.ignore_pattern_list)
     meta = _check_layout(folder, dict(files))
     recipe = read_value(given["training"], "recipe") or folder.parent.name
     return UploadPlan(
         bundle=folder,
         settings=settings,
-        repository=repository,
+        repository=str(settings.repository),
         files=files,
         recipe_root=root,
         secret_scan=pack.secret_scan,
@@ -134,21 +148,33 @@ def check_contents(plan: UploadPlan) -> None:
     card = plan.bundle / "README.md"
     if card.is_file():
         check_front_matter(card.read_text(encoding="utf-8"))
+    for line in plan.doubts:
+        logger.warning("%s", line)
 
 
-def _read_settings(publication: DictConfig | None) -> UploadSettings:
-    if publication is None:
-        raise MissingConfigError(
-            "upload_model requires publication_config", hint=f"{SECTION} says where the bundle goes"
-        )
-    section = to_plain(OmegaConf.select(publication, "upload_model"))
-    if section is None:
-        raise MissingConfigError("must be a section", key=SECTION)
-    settings = parse_settings(section, UploadSettings, key=SECTION)
-    if not settings.hf_repo:
-        raise MissingConfigError(
-            "must be set", key=f"{SECTION}.hf_repo", hint="write <user-or-organisation>/<name>"
-        )
+def read_upload_settings(config: DictConfig | None, stage: str, cls: type[S], section: str) -> S:
+    """Return the settings of an upload.
+
+    Args:
+        config: Slot that holds them.
+        stage: Name of the stage, and of its section.
+        cls: Settings class.
+        section: Section, for messages.
+
+    Raises:
+        MissingConfigError: If the slot, the section or the target is absent.
+        ConfigError: If a setting is wrong.
+    """
+    if config is None:
+        slot = section.partition(".")[0]
+        raise MissingConfigError(f"{stage} requires {slot}", hint=f"{section} says where it goes")
+    plain = to_plain(OmegaConf.select(config, stage))
+    if plain is None:
+        raise MissingConfigError("must be a section", key=section)
+    settings = parse_settings(plain, cls, key=section)
+    if not settings.repository:
+        raise settings.no_repository(section)
+    check_repository(settings.repository, f"{section}.hf_repo")
     return settings
 
 
@@ -163,31 +189,6 @@ def _find_bundle(pack: PackSettings, training: DictConfig | None, root: Path | N
     if not folder.is_dir():
         raise BundleError(f"Model pack not found: {folder}\n  run the stage pack_model first")
     return folder
-
-
-def check_repository(name: str, key: str) -> str:
-    """Return the name of a repository, if it is one.
-
-    Raises:
-        ConfigError: If it is a placeholder, or the Hub would refuse it.
-    """
-    owner, _, model = name.partition("/")
-    if owner.lower() in _PLACEHOLDERS or model.lower() in _MODEL_PLACEHOLDERS or "<" in name:
-        raise ConfigError(
-            "is the placeholder of the template",
-            key=key,
-            value=name,
-            hint="write your account, or an organisation of yours, and a name for the model",
-        )
-    has_bad_part = any(mark in name for mark in ("--", "..")) or name.endswith((".git", ".", "-"))
-    if not _REPOSITORY.fullmatch(name) or has_bad_part:
-        raise ConfigError(
-            "is no name of a repository",
-            key=key,
-            value=name,
-            hint="write <user-or-organisation>/<name>, of letters, digits, '-', '_' and '.'",
-        )
-    return name
 
 
 def list_files(folder: Path, ignored: Sequence[str]) -> tuple[tuple[str, int], ...]:

@@ -36,7 +36,7 @@ def plan_stage(system: Any, stage: str) -> StagePlan:
     try:
         return planner(system)
     except (Espnet3Error, OSError, OmegaConfBaseException) as error:
-        return StagePlan(state="would fail", why=" ".join(str(error).split()))
+        return StagePlan(state="would fail", why=str(error))
 
 
 def consider_order(plans: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
@@ -81,7 +81,9 @@ def format_plans(plans: Mapping[str, StagePlan]) -> str:
     width = max(map(len, plans), default=0)
     lines: list[str] = []
     for stage, plan in plans.items():
-        lines.append(f"  {stage:{width}}  {plan.state:10}  {plan.why}")
+        why, *more = plan.why.splitlines() or [""]
+        lines.append(f"  {stage:{width}}  {plan.state:10}  {why}")
+        lines += [f"      {line.strip()}" for line in more if line.strip()]
         lines += [f"      {line}" for line in _details(plan)]
     return "\n".join(lines)
 

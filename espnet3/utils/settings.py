@@ -24,6 +24,8 @@ from espnet3.utils.instantiate import to_plain
 S = TypeVar("S")
 
 _REST = "espnet3_rest"
+_YAML_WORDS = {False: ("off", "no", "false"), True: ("on", "yes", "true")}
+"""What YAML reads as a truth value unless it is quoted."""
 
 
 def rest(doc: str = "", *, names: Collection[str] | None = None) -> Any:
@@ -197,7 +199,14 @@ def _convert_literal(
 ) -> Any:
     if value in choices and type(value) in {type(c) for c in choices}:
         return value
-    hint = did_you_mean(str(value), map(str, choices))
+    if isinstance(value, bool):
+        words = _YAML_WORDS[value]
+        word = next((word for word in words if word in choices), None)
+        if word is not None:
+            return word
+        hint: str | None = f"YAML reads {', '.join(words)} without quotes as {str(value).lower()}"
+    else:
+        hint = did_you_mean(str(value), map(str, choices))
     names = ", ".join(map(str, choices))
     raise ConfigError(f"must be one of {names}", key=key, file=file, value=value, hint=hint)
 

@@ -18,6 +18,8 @@ def find_hint(message: str, text: str, line: int | None) -> str | None:
     """
     if "\\t" in message:
         return "indent with blanks: YAML does not allow tabs there"
+    if "scanning an alias" in message:
+        return 'put a text that begins with * in quotes: "*"'
     duplicate = re.search(r"found duplicate key (.+)$", message)
     if duplicate is not None:
         return _find_twin(duplicate[1], text.splitlines(), line)

@@ -63,10 +63,13 @@ def describe_upload(decide: Callable[[], UploadPlan]) -> StagePlan:
         plan = decide()
     except ConfigError as error:
         # Unlike a folder that is not there, no earlier stage can mend this.
-        return StagePlan(state="would fail", is_final=True, why=str(error).partition("\n")[0])
+        return StagePlan(state="would fail", is_final=True, why=str(error))
     return StagePlan(
         why="sends what the repository lacks",
         inputs=(plan.bundle,),
         uploads=plan.files,
-        notes=(f"{len(plan.files)} files for {plan.repository}, {format_size(plan.size)}",),
+        notes=(
+            f"{len(plan.files)} files for {plan.repository}, {format_size(plan.size)}",
+            *plan.doubts,
+        ),
     )

@@ -54,7 +54,7 @@ def test_verify_runs_the_golden_samples(packed, capsys):
     assert main(["bundle", "verify", str(packed)]) == 1
     assert "trust_user_code=True" in capsys.readouterr().err
     assert main(["bundle", "verify", "--trust_user_code", str(packed)]) == 0
-    assert "5 files are as they were packed, 1 golden samples" in capsys.readouterr().out
+    assert "5 files are as they were packed, 1 golden sample gives" in capsys.readouterr().out
 
 
 def test_verify_notices_another_result(packed, capsys):

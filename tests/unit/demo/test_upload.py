@@ -124,6 +124,22 @@ def test_a_space_gets_what_the_settings_say(packed, client, tried, monkeypatch):
         plan_upload_demo(system(packed, **settings))
 
 
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+def test_a_space_that_costs_money_is_refused_with_the_alternatives(hub, packed, tried):  # noqa: F811
+    hub.hook = lambda method, path: 402 if path.endswith("/repos/create") else None
+    with pytest.raises(
+        HubError, match="upload_demo.hardware(.|\n)*organization(.|\n)*espnet3 demo"
+    ):
+        upload_demo(system(packed))
+
+
+def test_a_variable_that_holds_a_secret_is_refused(packed, client):
+    secret = "hf_" + "a1" * 12
+    with pytest.raises(ConfigError, match="TOKEN holds a Hugging Face token") as caught:
+        upload_demo(system(packed, variables={"TOKEN": secret}))
+    assert secret not in str(caught.value) and client.calls == []
+
+
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(RuntimeError, match="upload_demo requires demo_config"):
         upload_demo(make_system(None))
@@ -141,7 +157,7 @@ def test_what_is_missing_is_named(tmp_path):
     ("upload", "message"),
     [
         ({"hf_username": "your-name"}, "placeholder"),
-        ({"hf_repo": "no-slash"}, "is no name of a repository"),
+        ({"hf_repo": "no-slash"}, "lacks the owner"),
         ({"token": "hf_x"}, "must not stand in a file"),
         ({"repo_type": "palace"}, "must be one of"),
         ({"hf_user": "ada"}, 'did you mean "hf_username'),

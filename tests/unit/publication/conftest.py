@@ -11,9 +11,11 @@ from omegaconf import OmegaConf
 
 from espnet3.publication import code_scope
 from espnet3.utils import publish_utils
+from tests.unit.publication import backends
 from tests.unit.publication.hub_server import OWNER_TOKEN, HubServer
 
-BACKENDS = "tests.unit.publication.backends"
+# Imported, not only named: what the running program has imported is its own code.
+BACKENDS = backends.__name__
 
 
 def write(path: Path, content) -> Path:

@@ -40,7 +40,7 @@ def test_a_native_bundle_is_recorded_and_verified(packed, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     moved = packed.rename(tmp_path / "moved")
     InferenceSession.from_pretrained(str(moved), verify=True)
-    assert "1 golden samples give what was recorded" in caplog.text
+    assert "1 golden sample gives what was recorded" in caplog.text
     speech = np.load(moved / "golden" / "0_speech.npy")
     assert (speech.shape, speech.dtype) == ((16000,), np.float32)
     assert not yaml.safe_load((moved / "meta.yaml").read_text())["trust"]["requires_user_code"]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
-from espnet3.errors import UnknownKeyError
+from espnet3.errors import ConfigError, UnknownKeyError
 from espnet3.publication.settings import PackSettings, UploadSettings
 from espnet3.utils.settings import parse_settings
 
@@ -36,6 +37,26 @@ def test_paths_may_stand_alone_in_a_list_or_be_absent():
     assert settings.include_paths == (Path("a"),)
     assert settings.extra_paths == (Path("b"), Path("c"))
     assert settings.exclude_patterns == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("off", "off"), ("'off'", "off"), ("no", "off"), ("warn", "warn"), ("false", "off")],
+)
+def test_off_may_stand_without_quotes(text, expected):
+    section = OmegaConf.create(f"secret_scan: {text}")
+    assert parse_settings(section, PackSettings, key="pack_model").secret_scan == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("on", "YAML reads on, yes, true without quotes as true"), ("wran", 'did you mean "warn"')],
+)
+def test_another_value_lists_the_choices(text, advice):
+    section = OmegaConf.create(f"secret_scan: {text}")
+    with pytest.raises(ConfigError, match="must be one of error, warn, off") as caught:
+        parse_settings(section, PackSettings, key="pack_model")
+    assert advice in str(caught.value)
 
 
 def test_misspelt_keys_are_refused_with_a_suggestion():

@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 
 from espnet3.errors import BundleError, ConfigError, HubError, MissingConfigError
 from espnet3.publication import bundle, hub_errors
+from espnet3.publication.upload_plan import check_contents, plan_upload
+from espnet3.systems.base.publication_plan import describe_upload
 from espnet3.utils import publish_utils
 from espnet3.utils.path_utils import write_text
 from tests.unit.publication.conftest import write
@@ -279,6 +281,32 @@ def test_failures_that_pass_are_waited_for(hub, folder, status, caplog):
     assert caplog.text.count("again in 1 s") == 2
 
 
+@pytest.mark.parametrize(
+    ("status", "place", "advice"),
+    [
+        (401, "create", "log in again"),
+        (402, "create", "wants to be paid"),
+        (403, "create", "needs write permission"),
+        (403, "/commit/", "needs write permission"),
+        (413, "/commit/", "too large"),
+        (429, "create", "wait some minutes"),
+        (429, "/commit/", "wait some minutes"),
+    ],
+)
+def test_every_refusal_says_what_to_do(hub, folder, status, place, advice):
+    hub.hook = lambda method, path: status if method == "POST" and place in path else None
+    with pytest.raises(HubError) as caught:
+        upload(folder)
+    message, _, hint = str(caught.value).partition("\n  ")
+    assert NAME in message and advice in hint
+    assert len(hub.repositories) == (place != "create")
+
+
+def test_a_message_of_several_lines_becomes_one_with_its_parts_told_apart():
+    error = HubError("it is offline\n  unset the variable:\n\n  now")
+    assert hub_errors.clean(error) == "it is offline; unset the variable: now"
+
+
 def test_failures_that_stay_are_reported_without_signed_addresses(hub, folder):
     hub.hook = lambda method, path: 400 if path.startswith("/lfs/") else None
     with pytest.raises(HubError, match="Failed to upload model pack") as caught:
@@ -417,6 +445,40 @@ def test_what_must_be_configured(tmp_path, folder):
 def test_names_of_repositories_are_checked_first(folder, name):
     with pytest.raises(ConfigError, match="hf_repo"):
         upload(folder, hf_repo=name)
+
+
+def test_a_name_without_an_owner_gets_one_in_the_advice(folder):
+    with pytest.raises(
+        ConfigError, match="lacks the owner\n  write <user-or-organisation>/digits$"
+    ):
+        upload(folder, hf_repo="digits")
+
+
+@pytest.mark.parametrize("key", ["commit_message", "commit_description", "tag", "revision"])
+def test_a_token_does_not_become_part_of_a_commit(folder, key):
+    with pytest.raises(ConfigError, match=f"{key}: holds a Hugging Face token") as caught:
+        upload(folder, **{key: f"by {OWNER_TOKEN}"})
+    assert OWNER_TOKEN not in str(caught.value) + str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("card", "is_fine"),
+    [
+        ('InferenceSession.from_pretrained("ada/digits")', True),
+        ("X.from_pretrained(\n    model_tag='hf://ada/digits@v1', device=0)", True),
+        ('A.from_pretrained("meta/base")\nB.from_pretrained("ada/digits")', True),
+        ("no example", True),
+        ('InferenceSession.from_pretrained("model_pack")', False),
+        ('InferenceSession.from_pretrained("ada/digits2", trust_user_code=True)', False),
+    ],
+)
+def test_a_card_whose_examples_load_another_model_is_a_warning(folder, card, is_fine, caplog):
+    write(folder / "README.md", f"# digits\n{card}\n")
+    bundle.write_manifest(folder)
+    plan = plan_upload(system(folder))
+    check_contents(plan)
+    assert ("and goes to ada/digits: pack_model writes" in caplog.text) == (not is_fine)
+    assert len(describe_upload(lambda: plan).notes) == 2 - is_fine
 
 
 @pytest.mark.parametrize("key", ["token", "hf_token", "api_key"])

@@ -50,6 +50,13 @@ def test_an_error_of_its_settings_is_what_a_stage_would_fail_with():
     assert plan.why == "trainer.max_steps = 3: must be larger"
 
 
+def test_the_lines_of_an_error_stay_lines():
+    plan = StagePlan(state="would fail", why="hf_repo = 'x': lacks the owner\n  write <user>/x")
+    first, second = format_plans({"upload": plan}).splitlines()
+    assert first.endswith("lacks the owner")
+    assert second.strip() == "write <user>/x"
+
+
 def test_a_stage_without_its_slot_would_fail():
     plan = plan_stage(System(), "train")
     assert (plan.state, plan.why) == ("would fail", "needs training_config")

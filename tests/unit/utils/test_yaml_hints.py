@@ -18,6 +18,7 @@ from espnet3.utils.yaml_source import parse_yaml
         ("a: 1\nb:\n  c: 1\nb: 3\n", "it is in line 2 too"),
         ("a:\n  - b\n  c: 1\n", "check the indentation"),
         ("a: [1, 2\nb: 3\n", None),
+        ("patterns: [*.bin]\n", 'put a text that begins with * in quotes: "*"'),
     ],
 )
 def test_hints(text: str, hint: str | None) -> None:
