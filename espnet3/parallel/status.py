@@ -67,7 +67,12 @@ def _read_test_set(folder: Path) -> Progress:
     headers = [_parse(line) for line in lines if line.startswith(b"{")]
     totals = [header["samples"] for header in headers if "samples" in header]
     # A sample is a list; a line that the killed run was writing has no end.
-    indices = {line.split(b",", 1)[0] for line in lines if line.startswith(b"[")}
+    indices: set[int] = set()
+    for line in lines:
+        if line.startswith(b"["):
+            indices.add(int(line[1:].split(b",", 1)[0]))
+        elif line.startswith(b'{"dropped"'):
+            indices.discard(_parse(line)["dropped"])
     holder = read_holder(state / "lock")
     return Progress(
         name=folder.name,

@@ -34,6 +34,10 @@ def atomic_path(path: PathLike, *, private: bool = False) -> Iterator[Path]:
         if not private:
             _grant_default_mode(temporary)
         temporary.replace(target)
+    except OSError as error:
+        if error.filename is None:
+            error.add_note(f"while writing {target}")
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,8 +1,9 @@
 """The journal of a test set: which samples are finished, and what came out.
 
 One line of JSON per entry. The first holds what the outputs depend on, one more the output fields,
-all others the index of a sample and its rows. Lines are only appended, so whatever happens to the
-process, all complete lines count and at most the last one is lost.
+others take back a sample whose id came again, all others hold the index of a sample and its rows.
+Lines are only appended, so whatever happens to the process, all complete lines count and at most
+the last one is lost.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
+from espnet3.errors import ScpError
+from espnet3.systems.base.inference_outcome import Failure
 from espnet3.systems.base.inference_scps import publish_scps
 from espnet3.systems.base.inference_state import STATE_DIR
 from espnet3.systems.base.inference_writer import WrittenSample
-from espnet3.utils.scp_utils import check_id
 from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,9 @@ class Journal:
         """Finished samples."""
         self.num_records = 0
         """Lines that each SCP file will have."""
+        self._clashes: list[Failure] = []
         self._offsets = array("q", [_UNSEEN]) * num_samples
-        self._ids: set[str] = set()
+        self._positions: dict[str, int] = {}
         self._parts = dict(parts)
         self._keeps_earlier = keeps_earlier
         self._has_fields = False
@@ -109,18 +112,21 @@ class Journal:
             self._append({"fields": self.fields, "artifacts": sorted(self.artifact_fields)})
 
     def add(self, sample: WrittenSample) -> bool:
-        """Append a sample; one that is finished already is left out.
+        """Append a sample; one that is finished already, or whose id came before, is left out.
+
+        Samples with the same id share their files, so what belongs to which of them is unknown:
+        the earlier one does not count either; ``take_clashes`` tells both.
 
         Returns:
             Whether it is new.
-
-        Raises:
-            ScpError: If an id is empty, holds whitespace or occurred before.
         """
         if self.is_done(sample.position):
             return False
         for sample_id in sample.ids:
-            check_id(sample_id, self._ids)
+            if sample_id in self._positions:
+                self._refuse(sample_id, sample.position)
+                return False
+            self._positions[sample_id] = sample.position
         if sample.position >= len(self._offsets):
             # A runner of its own may return more records than there are samples.
             self._offsets.extend([_UNSEEN] * (sample.position + 1 - len(self._offsets)))
@@ -131,15 +137,25 @@ class Journal:
         return True
 
     def add_all(self, samples: Iterable[WrittenSample]) -> int:
-        """Append samples, hand them to the operating system now and then; return how many are new.
+        """Append samples, hand them over to the disk now and then; return how many more count.
 
         Raises:
-            ScpError: As :meth:`add`.
             OSError: If the disk is full.
         """
-        count = sum(map(self.add, samples))
-        self.flush()
-        return count
+        before = self.count
+        try:
+            for sample in samples:
+                self.add(sample)
+            self.flush()
+        except OSError as error:
+            error.add_note(f"while writing {self.path}")
+            raise
+        return self.count - before
+
+    def take_clashes(self) -> list[Failure]:
+        """Return samples whose id another one has, and that were not returned before."""
+        clashes, self._clashes = self._clashes, []
+        return clashes
 
     def flush(self) -> None:
         """Hand lines to the operating system and to the disk, if that is some time ago."""
@@ -169,6 +185,9 @@ class Journal:
     def rows(self, index: int) -> list[list[str]]:
         """Return the rows of a finished sample: id and the text of each output field."""
         self._stream.flush()
+        return self._read_rows(index)
+
+    def _read_rows(self, index: int) -> list[list[str]]:
         with self.path.open("rb") as stream:
             stream.seek(self._offsets[index])
             return list(json.loads(stream.readline())[1])
@@ -182,6 +201,29 @@ class Journal:
                 if offset != _UNSEEN:
                     line = content[offset : content.find(b"\n", offset)].decode()
                     yield from _decode(line)[0][1]
+
+    def _refuse(self, sample_id: str, position: int) -> None:
+        earlier = self._positions[sample_id]
+        refused = [position]
+        if self.is_done(earlier):
+            self._stream.flush()
+            self._forget(earlier)
+            self._append({"dropped": earlier})
+            refused.insert(0, earlier)
+        places = " and ".join(map(str, sorted({earlier, position})))
+        message = f"sample id {sample_id!r} occurs twice (item {places}); ids must differ"
+        self._clashes += [
+            Failure(index, "duplicate_id", message, sample_id, error=ScpError(message))
+            for index in refused
+        ]
+
+    def _forget(self, position: int) -> list[str]:
+        """Let a finished sample not count; return its ids."""
+        rows = self._read_rows(position)
+        self._offsets[position] = _UNSEEN
+        self.count -= 1
+        self.num_records -= len(rows)
+        return [row[0] for row in rows]
 
     def _append(self, entry: Any) -> None:
         self._append_line(json.dumps(entry, ensure_ascii=False))
@@ -224,6 +266,9 @@ class Journal:
 
     def _restore_notes(self, entry: dict[str, Any]) -> None:
         self._earlier_samples = entry.get("samples", self._earlier_samples)
+        if "dropped" in entry and self.is_done(entry["dropped"]):
+            for sample_id in self._forget(entry["dropped"]):
+                del self._positions[sample_id]
         if "fields" in entry:
             self.fields = entry["fields"]
             self.artifact_fields = set(entry["artifacts"])
@@ -234,7 +279,7 @@ class Journal:
         # Those beyond `execution.limit` wait for a run without it.
         if index < len(self._offsets) and not self.is_done(index):
             self._offsets[index] = offset
-            self._ids.update(row[0] for row in rows)
+            self._positions.update((row[0], index) for row in rows)
             self.count += 1
             self.num_records += len(rows)
 

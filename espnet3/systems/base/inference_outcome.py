@@ -15,7 +15,7 @@ class Failure:
 
     index: int
     kind: str
-    """``exception``, ``oom`` or ``worker_died``."""
+    """``exception``, ``oom``, ``worker_died`` or ``duplicate_id``."""
     message: str
     sample_id: str | None = None
     traceback: str = ""

@@ -127,12 +127,19 @@ class _Run:
                     self._collect(self._outcomes(progress), progress)
                 end_if_asked()
                 self._verify()
-            finally:
-                self.report.num_done, self.report.seconds = self.journal.count, progress.seconds
-                self.report.worker_deaths = self.workforce.deaths
-                self.report.write(self.test_set.folder)
+            except BaseException:
+                # A full disk must not hide what ended the run.
+                with contextlib.suppress(OSError):
+                    self._write_report(progress)
+                raise
+            self._write_report(progress)
             self._finish()
         logger.info("Test set %s: %s", name, progress.summary())
+
+    def _write_report(self, progress: Progress) -> None:
+        self.report.num_done, self.report.seconds = self.journal.count, progress.seconds
+        self.report.worker_deaths = self.workforce.deaths
+        self.report.write(self.test_set.folder)
 
     def _outcomes(self, progress: Progress) -> Generator[Outcome, None, None]:
         if not self.test_set.works_by_index:
@@ -191,6 +198,7 @@ class _Run:
             for outcome in stream:
                 self.journal.set_fields(outcome.fields, outcome.artifact_fields)
                 count = self.journal.add_all(outcome.samples)
+                outcome.failures += self.journal.take_clashes()
                 for failure in outcome.failures:
                     known = failure.sample_id
                     failure.sample_id = known or find_id(self.test_set.dataset, failure.index)

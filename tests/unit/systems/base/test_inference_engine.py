@@ -204,6 +204,25 @@ def test_the_random_numbers_of_the_process_are_left_alone(run):
     assert random.random() == expected
 
 
+def test_samples_with_the_same_id_fail_and_are_named(run, tmp_path):
+    keys = {
+        "ids": ["a", "b", "c", "b", "d"],
+        "output_fn": f"{toy.HERE}.build_with_array",
+        "output_keys": ["hyp", "vector"],
+    }
+    with pytest.raises(ValueError, match=r"'b' occurs twice \(item 1 and 3\)"):
+        run(**keys)
+    clean = tmp_path / "out" / "clean"
+    assert not list(clean.glob("*.scp"))
+    found = [(f["index"], f["id"], f["kind"]) for f in report(clean)["failures"]]
+    assert found == [(1, "b", "duplicate_id"), (3, "b", "duplicate_id")]
+    toy.seen.clear()
+    run(**keys, **execution(on_error="record", max_failures=2))
+    assert [int(speech[0]) for speech in toy.seen] == [1, 3]
+    assert hyps(clean) == ["a h0", "c h2", "d h4"]
+    assert len(report(clean)["failures"]) == 2
+
+
 def test_an_id_with_whitespace_fails_alone(run):
     ids = ["a", "b c", "d"]
     folder = run(ids=ids, **execution(on_error="record", max_failures=1))

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from espnet3.parallel.status import find_progress
 from espnet3.systems.base.inference_journal import Journal
 from espnet3.systems.base.inference_writer import RecordWriter
 
@@ -63,12 +64,39 @@ def test_garbage_is_not_continued(tmp_path):
     assert fill(tmp_path, [1]).count == 1
 
 
-def test_an_id_that_occurs_twice_is_refused(tmp_path):
+def records(*ids):
+    return [{"id": name, "hyp": "x"} for name in ids]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_of_samples_with_the_same_id_none_counts(tmp_path, order):
+    samples = [["a"], ["b"], ["a"], ["c", "a"]]
     writer = RecordWriter(tmp_path, idx_key="id", fields=["hyp"])
-    with Journal(tmp_path, num_samples=2, parts={}) as journal:
-        journal.add(writer.write(0, [{"id": "a", "hyp": "x"}]))
-        with pytest.raises(ValueError, match="'a' occurs twice"):
-            journal.add(writer.write(1, [{"id": "a", "hyp": "y"}]))
+    with Journal(tmp_path, num_samples=4, parts={}) as journal:
+        for index in order:
+            journal.add(writer.write(index, records(*samples[index])))
+        found = journal.take_clashes()
+        assert journal.take_clashes() == []
+        assert [journal.is_done(i) for i in range(4)] == [False, True, False, False]
+        assert (journal.count, journal.num_records) == (1, 1)
+    assert sorted(failure.index for failure in found) == [0, 2, 3]
+    assert {failure.sample_id for failure in found} == {"a"}
+    assert {failure.kind for failure in found} == {"duplicate_id"}
+    assert "occurs twice (item " in found[0].message
+    # Ids that were corrected: the next run takes all.
+    with Journal(tmp_path, num_samples=4, parts={}) as journal:
+        assert journal.count == 1
+        assert journal.add_all(writer.write(i, records(f"n{i}")) for i in (0, 2, 3)) == 3
+        assert journal.take_clashes() == []
+    (line,) = map(str, find_progress(tmp_path))
+    assert "4/4" in line
+
+
+def test_one_sample_whose_records_share_an_id_does_not_count(tmp_path):
+    writer = RecordWriter(tmp_path, idx_key="id", fields=["hyp"])
+    with Journal(tmp_path, num_samples=1, parts={}) as journal:
+        assert journal.add_all([writer.write(0, records("a", "a"))]) == 0
+        assert [failure.index for failure in journal.take_clashes()] == [0]
 
 
 def test_nothing_is_visible_before_all_is_done(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +155,64 @@ def lines_without_tail(folder):
     content = path.read_bytes()
     path.write_bytes(content[: content.rfind(b"\n") + 1])
     return lines(folder)
+
+
+FULL = """
+import json, os, subprocess, sys
+from pathlib import Path
+import numpy as np
+from omegaconf import OmegaConf
+from espnet3.systems.base.inference import infer
+
+def main(folder, config):
+    try:
+        infer(OmegaConf.create(config))
+    except OSError as error:
+        print(error, *error.__notes__)
+    before = sorted(str(p) for p in folder.rglob("*.scp"))
+    subprocess.run(["mount", "-o", "remount,size=8m", str(folder)], check=True)
+    infer(OmegaConf.create(config))
+    report = json.loads((folder / "clean" / "inference_report.json").read_text())
+    rows = (folder / "clean" / "vector.scp").read_text().split()
+    sizes = [len(np.load(path)) for path in rows[1::2]]
+    print(json.dumps([before, report["num_resumed"], report["num_done"], rows[::2], sizes]))
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    main(folder, json.loads(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_files_beyond_the_end_of_the_disk_are_named_and_made_when_there_is_room(
+    tmp_path, n_workers
+):
+    enter = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*enter, "true"], check=False).returncode:
+        pytest.skip("no mount namespaces on this machine")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "driver.py").write_text(FULL)
+    keys = {"output_fn": f"{toy.HERE}.build_with_array", "model": "SlowModel"}
+    settings = config(tmp_path / "disk", parallel={"env": "local", "n_workers": n_workers}, **keys)
+    settings["output_keys"] = ["hyp", "vector"]
+    done = subprocess.run(
+        [*enter, sys.executable, tmp_path / "driver.py", tmp_path / "disk", json.dumps(settings)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    error, found = done.stdout.splitlines()
+    assert "No space left on device while writing " in error
+    assert str(tmp_path / "disk" / "clean") in error
+    scps, resumed, finished, ids, sizes = json.loads(found)
+    assert scps == []
+    assert 10 < resumed < len(IDS) == finished
+    assert ids == IDS
+    assert sizes == [i % 5 for i in range(len(IDS))]
 
 
 def test_a_full_disk_ends_the_stage_with_an_error_and_the_next_run_does_the_rest(start, tmp_path):
