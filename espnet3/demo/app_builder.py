@@ -97,7 +97,13 @@ def _read_article(settings: UiSettings, folder: Path) -> str | None:
     if not path.is_file():
         logger.warning("ui.article_path: %s does not exist", path)
         return None
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"is not UTF-8 text ({error})", key="ui.article_path", value=str(path),
+            hint="save it as UTF-8",
+        ) from error  # fmt: skip
     return text[4:].partition("\n---")[2].lstrip("-\n") if text.startswith("---\n") else text
 
 

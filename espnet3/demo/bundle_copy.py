@@ -7,6 +7,7 @@ from pathlib import Path
 
 from espnet3.errors import BundleError, ConfigError
 from espnet3.publication.bundle import INFERENCE_CONFIG, is_member, read_meta, verify_manifest
+from espnet3.publication.file_kinds import check_bundle_files
 from espnet3.publication.limited_yaml import read_mapping
 
 
@@ -14,8 +15,9 @@ def iter_bundle_files(root: Path) -> Iterator[tuple[str, Path]]:
     """Yield every file of a bundle with its path in it.
 
     Raises:
-        BundleError: If a file is damaged, or a link leads out of the bundle.
+        BundleError: If a file is damaged, is none, or a link leads out of the bundle.
     """
+    check_bundle_files(root)
     verify_manifest(root)
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

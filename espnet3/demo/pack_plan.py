@@ -20,7 +20,7 @@ from espnet3.demo.resolve import (
 )
 from espnet3.demo.settings import DemoSettings, FileEntry
 from espnet3.errors import ConfigError, MissingConfigError, MissingFileError
-from espnet3.publication.file_selection import PathPatterns, Selection
+from espnet3.publication.file_selection import Selection
 from espnet3.publication.hub import is_hub_tag
 from espnet3.publication.pack_inputs import (
     as_config,
@@ -28,6 +28,7 @@ from espnet3.publication.pack_inputs import (
     load_unresolved,
     read_value,
 )
+from espnet3.publication.path_patterns import PathPatterns
 from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.path_utils import is_inside

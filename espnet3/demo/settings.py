@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.publication import scrub
+from espnet3.publication.path_patterns import PathPatterns
 from espnet3.publication.settings import UploadSettings
 
 _SYSTEM = re.compile(r"[a-z_][a-z0-9_]*")
@@ -146,6 +147,9 @@ class PackDemoSettings:
     """Template of the README; wins over the one outside of the section."""
     secret_scan: Literal["error", "warn", "off"] = "error"  # noqa: S105 - no password
     """What to do before an upload when a file holds a secret or a path of this machine."""
+
+    def __post_init__(self) -> None:
+        PathPatterns(self.exclude or ())
 
 
 @dataclass(frozen=True, kw_only=True)

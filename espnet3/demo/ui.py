@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from espnet3.demo.settings import ComponentSettings, UiSettings
 from espnet3.errors import ConfigError, did_you_mean
@@ -14,8 +14,21 @@ from espnet3.utils.settings import parse_settings
 
 _SOURCES = {"mic": "microphone", "microphone": "microphone", "file": "upload", "upload": "upload"}
 
+_COMMON_KEYS = ("name", "type", "label", "gradio_kwargs")
+
 Builder = Callable[[ComponentSettings, bool], dict[str, Any]]
 """Gets a component and whether it is an input; returns the arguments of its Gradio class."""
+
+
+class ComponentType(NamedTuple):
+    """What a value of ``type`` stands for."""
+
+    class_name: str
+    """Class in the module ``gradio``."""
+    builder: Builder
+    """Makes its arguments."""
+    keys: tuple[str, ...] | None = None
+    """Keys that count, besides those that every component has; ``None`` for any."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,7 @@ def register_component(kind: str, class_name: str, builder: Builder) -> None:
         class_name: Class in the module ``gradio``.
         builder: Makes its arguments.
     """
-    BUILDERS[kind] = (class_name, builder)
+    BUILDERS[kind] = ComponentType(class_name, builder)
 
 
 def _check_components(components: Sequence[ComponentSettings], path: str) -> None:
@@ -116,10 +129,29 @@ def _check_components(components: Sequence[ComponentSettings], path: str) -> Non
         if component.name in seen:
             raise ConfigError("occurs twice", key=f"{key}.name", value=component.name)
         seen.add(str(component.name))
+        _check_keys(component, key)
         if kind == "audio":
             _sources(component, key)
             if path == "ui.inputs" and component.audio_type == "filepath":
                 _check_file_input(component, key)
+
+
+def _check_keys(component: ComponentSettings, key: str) -> None:
+    """Raise for a key that counts only with another type."""
+    known = BUILDERS[component.kind].keys
+    default = ComponentSettings()
+    for field in fields(ComponentSettings):
+        name, value = field.name, getattr(component, field.name)
+        if known is None or name in (*_COMMON_KEYS, *known) or value == getattr(default, name):
+            continue
+        owners = [kind for kind, found in BUILDERS.items() if name in (found.keys or ())]
+        raise ConfigError(
+            f"has no effect with type: {component.kind}",
+            key=f"{key}.{name}",
+            value=value,
+            hint=f"it belongs to {', '.join(owners)}; "
+            "gradio_kwargs takes any argument of the Gradio component",
+        )
 
 
 def _check_file_input(component: ComponentSettings, key: str) -> None:
@@ -134,7 +166,7 @@ def _check_file_input(component: ComponentSettings, key: str) -> None:
 
 
 def _build(component: ComponentSettings, *, is_input: bool) -> Any:
-    class_name, builder = BUILDERS[component.kind]
+    class_name, builder, _ = BUILDERS[component.kind]
     arguments = {
         "label": component.label or component.name,
         **builder(component, is_input),
@@ -188,21 +220,24 @@ def _with_value(component: ComponentSettings, is_input: bool) -> dict[str, Any]:
     return _given(component, value="value")
 
 
-BUILDERS: dict[str, tuple[str, Builder]] = {
-    "audio": ("Audio", _audio),
-    "checkbox": ("Checkbox", _checkbox),
-    "dataframe": ("Dataframe", _with_value),
-    "dropdown": ("Dropdown", _dropdown),
-    "file": ("File", _with_value),
-    "image": ("Image", _with_value),
-    "json": ("JSON", _with_value),
-    "label": ("Label", _with_value),
-    "markdown": ("Markdown", _with_value),
-    "number": ("Number", _with_value),
-    "plot": ("Plot", _with_value),
-    "slider": ("Slider", _slider),
-    "text": ("Textbox", _textbox),
-    "textbox": ("Textbox", _textbox),
-    "video": ("Video", _with_value),
+_AUDIO_KEYS = ("sources", "audio_type", "sample_rate", "channels", "max_seconds")
+_TEXT_KEYS = ("lines", "placeholder", "value")
+_SLIDER_KEYS = ("min", "max", "step", "value")
+BUILDERS: dict[str, ComponentType] = {
+    "audio": ComponentType("Audio", _audio, _AUDIO_KEYS),
+    "checkbox": ComponentType("Checkbox", _checkbox, ("value",)),
+    "dataframe": ComponentType("Dataframe", _with_value, ("value",)),
+    "dropdown": ComponentType("Dropdown", _dropdown, ("choices", "value")),
+    "file": ComponentType("File", _with_value, ("value",)),
+    "image": ComponentType("Image", _with_value, ("value",)),
+    "json": ComponentType("JSON", _with_value, ("value",)),
+    "label": ComponentType("Label", _with_value, ("value",)),
+    "markdown": ComponentType("Markdown", _with_value, ("value",)),
+    "number": ComponentType("Number", _with_value, ("value",)),
+    "plot": ComponentType("Plot", _with_value, ("value",)),
+    "slider": ComponentType("Slider", _slider, _SLIDER_KEYS),
+    "text": ComponentType("Textbox", _textbox, _TEXT_KEYS),
+    "textbox": ComponentType("Textbox", _textbox, _TEXT_KEYS),
+    "video": ComponentType("Video", _with_value, ("value",)),
 }
-"""Component type → class in the module ``gradio``, and the function that makes its arguments."""
+"""The known component types, by the value of ``type``."""

@@ -197,19 +197,6 @@ def is_member(path: Path, root: Path) -> bool:
     return real_root.parent.name == "snapshots" and blobs.is_dir() and is_inside(path, blobs)
 
 
-def check_kinds(root: Path) -> None:
-    """Refuse a bundle that holds a pipe, socket or device, whose reader might wait for ever.
-
-    Raises:
-        BundleError: If it does.
-    """
-    for path in sorted(root.rglob("*")) if is_bundle(root) else ():
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise BundleError(
-                f"{path} is neither file nor folder\n  do not use this bundle: packing writes none"
-            )
-
-
 def write_manifest(root: Path) -> None:
     """Write size and SHA-256 of every file of a bundle to ``manifest.json``."""
     entries = []

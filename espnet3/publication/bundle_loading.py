@@ -19,6 +19,7 @@ from espnet3.errors import (
 )
 from espnet3.publication import bundle, user_code
 from espnet3.publication.code_scope import CodeScope, activate
+from espnet3.publication.file_kinds import check_bundle_files
 from espnet3.publication.security import bundle_policy
 from espnet3.publication.session_backend import (
     ArtifactRequest,
@@ -95,7 +96,7 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
     metadata = bundle.read_meta(root) if root is not None else {}
     if root is not None:
         if not trust.trust_user_code:
-            bundle.check_kinds(root)
+            check_bundle_files(root)
         bundle.verify_manifest(root, may_be_relocated=True)
     config_path = _find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}

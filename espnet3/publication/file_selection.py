@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from espnet3.publication.bundle import is_own_bundle
+from espnet3.publication.file_kinds import require_plain
+from espnet3.publication.path_patterns import PathPatterns
 
 logger = logging.getLogger(__name__)
 
@@ -33,56 +34,9 @@ STAGE_REPORTS = ("*.run.json", "**/*.config/*_config.yaml", "*.upload.json")
 """What stages write beside their logs and outputs: host, command line, snapshots, receipts."""
 DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
 """Names that hold decoding output when they lie in an experiment folder."""
+PACKING_ADVICE = "remove it, or keep it out with `exclude`"
 DEMO_RECORD = ".demo_manifest.json"
 """What marks a folder as a packed demo."""
-
-
-class PathPatterns:
-    """Patterns with the meaning they have in a ``.gitignore``.
-
-    A pattern without a slash matches a name at any depth; one with a slash matches from the top.
-    A folder that matches takes everything below with it, and ``x/**`` takes ``x`` too.
-
-    Example:
-        >>> patterns = PathPatterns(["*.log", "**/tensorboard/**", "/top.txt"])
-        >>> [patterns.match(p) for p in ("a/b.log", "a/tensorboard/events", "a/top.txt")]
-        [True, True, False]
-    """
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self._compiled = [_compile(pattern) for pattern in patterns if pattern.strip("/ ")]
-
-    def match(self, path: str | PurePosixPath) -> bool:
-        """Tell whether a relative path, or a folder on the way to it, matches."""
-        parts = PurePosixPath(path).parts
-        prefixes = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        return any(pattern.fullmatch(prefix) for pattern in self._compiled for prefix in prefixes)
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    text = pattern.rstrip("/")
-    while text.endswith("/**"):
-        text = text[:-3]
-    if "/" not in text and not pattern.startswith("/"):
-        text = f"**/{text}"
-    return re.compile("".join(_translate(text.lstrip("/"))))
-
-
-def _translate(text: str) -> Iterator[str]:
-    position = 0
-    for match in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]", text):
-        yield re.escape(text[position : match.start()])
-        wildcard = match.group()
-        if wildcard == "**/":
-            yield "(?:[^/]+/)*"
-        elif wildcard == "**":
-            yield ".*"
-        elif wildcard in "*?":
-            yield f"[^/]{wildcard if wildcard == '*' else ''}"
-        else:
-            yield wildcard.replace("[!", "[^")
-        position = match.end()
-    yield re.escape(text[position:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +60,14 @@ class Selection:
 
         Links are followed for content but keep their names; a broken link or a cycle of links is
         reported and left out.
+
+        Raises:
+            BundleError: If there is a pipe, a socket or a device.
         """
         if source.is_dir():
             yield from self._walk(source, PurePosixPath(), destination, is_experiment, ())
         elif not self._is_skipped(PurePosixPath(source.name), destination):
+            require_plain(source, PACKING_ADVICE)
             yield source, destination
 
     def _walk(
@@ -136,7 +94,8 @@ class Selection:
             elif entry.is_file():
                 yield entry, destination
             else:
-                logger.warning("left out of the bundle: %s is a broken link or a device", entry)
+                require_plain(entry, PACKING_ADVICE)
+                logger.warning("left out of the bundle: %s is a broken link", entry)
 
     def _is_skipped(self, relative: PurePosixPath, destination: str) -> bool:
         return (

@@ -11,10 +11,11 @@ from pathlib import Path
 from espnet3.errors import BundleError
 from espnet3.publication.bundle import CONFIG_ENTRIES
 from espnet3.publication.espnet2_plan import add_declared, check_section, register_plain_yaml
-from espnet3.publication.file_selection import PathPatterns, Selection
+from espnet3.publication.file_selection import Selection
 from espnet3.publication.out_dir import check_out_dir
 from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.packed_weights import WeightSource, check_format, choose_weights
+from espnet3.publication.path_patterns import PathPatterns
 from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
 from espnet3.publication.plan_draft import PlanDraft, suffix_of
 from espnet3.publication.scores import find_scores
@@ -199,7 +200,7 @@ def _add_registered(draft: PlanDraft) -> None:
                 )
             place = f"{section}/{name}{suffix_of(source)}"
             for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
-                if file.is_file():
+                if not file.is_dir() and file.exists():
                     inner = file.relative_to(source).as_posix()
                     draft.add(file, place if inner == "." else f"{place}/{inner}")
             if source not in draft.copies.values():

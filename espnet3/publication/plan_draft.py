@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from espnet3.errors import BundleError
-from espnet3.publication.file_selection import Selection
+from espnet3.publication.file_kinds import require_plain
+from espnet3.publication.file_selection import PACKING_ADVICE, Selection
 from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource
 from espnet3.publication.path_rewrite import Relocator
@@ -44,8 +45,9 @@ class PlanDraft:
         """Add a file.
 
         Raises:
-            BundleError: If another one would take its place.
+            BundleError: If another one would take its place, or it is a pipe, socket or device.
         """
+        require_plain(source, PACKING_ADVICE)
         known = self.copies.setdefault(destination, source)
         if known != source and not known.samefile(source):
             raise BundleError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from espnet3.errors import BundleError
+from espnet3.publication.file_kinds import require_plain
 from espnet3.publication.pack_inputs import PackInputs
 
 Scores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -38,6 +39,7 @@ def find_scores(inputs: PackInputs) -> Path | None:
             + ", ".join(map(str, found))
         )
     if found:
+        require_plain(found[0], "name another folder as publication_config.pack_model.decode_dir")
         return found[0]
     folders = [decode_dir]
     folders += [

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.publication import scrub
+from espnet3.publication.path_patterns import PathPatterns
 
 _ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -79,6 +80,7 @@ class PackSettings:
     in a second one."""
 
     def __post_init__(self) -> None:
+        PathPatterns(self.exclude_patterns)
         if self.smoke_test and not self.golden_samples:
             raise ConfigError("needs golden_samples", key="smoke_test", value=True)
         if self.weights_format and self.weights != "inference":

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 import espnet3
 from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication import bundle
+from espnet3.publication.file_kinds import require_plain
 from espnet3.publication.model_card import check_front_matter
 from espnet3.publication.pack_checks import check_text
 from espnet3.publication.pack_inputs import (
@@ -195,13 +196,15 @@ def list_files(folder: Path, ignored: Sequence[str]) -> tuple[tuple[str, int], .
     """Return path and size in bytes of the files that an upload sends.
 
     Raises:
-        BundleError: If there is a link that the Hub client would drop, or that leads out.
+        BundleError: If there is a link that the Hub client would drop or that leads out, or a pipe,
+            socket or device.
     """
     found: list[tuple[str, int]] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             _check_link(path, folder)
+        require_plain(path, "pack again before the upload")
         if path.is_file() and not any(fnmatch.fnmatch(name, pattern) for pattern in ignored):
             found.append((name, path.stat().st_size))
     return tuple(found)

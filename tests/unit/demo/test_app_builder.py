@@ -180,6 +180,9 @@ def test_the_article_is_a_file_of_the_demo_without_its_front_matter(tmp_path):
     write(folder / "README.md", "---\ntitle: x\n---\n# Long\n")
     texts = [block.value for block in component(build_demo_app(folder), "Markdown")]
     assert "# Long" in texts and "short" not in texts
+    (folder / "README.md").write_bytes("# Übersicht".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"article_path(.|\n)*UTF-8(.|\n)*save it as UTF-8"):
+        build_demo_app(folder)
     write(tmp_path / "secret.txt", "secret")
     with pytest.raises(ConfigError, match="lies outside of the demo"):
         build_demo_app(make_demo(folder, ui={**ui, "article_path": "../secret.txt"}))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_files_that_leave_or_hold_the_demo_are_refused(root, entry):
     with pytest.raises(ValueError, match=r"pack\.files\[0\]"):
         pack_demo(make_system(config(pack={"out_dir": "demo", "files": [entry]})))
     assert not list((root / "demo").iterdir())
+
+
+def test_a_pipe_is_refused_wherever_it_comes_from(root):
+    os.mkfifo(root / "pipe")
+    with pytest.raises(BundleError, match="neither file nor folder"):
+        pack_demo(make_system(config(pack={"out_dir": "demo", "files": ["pipe"]})))
+    (root / "folder").mkdir()
+    os.mkfifo(root / "folder" / "pipe")
+    with pytest.raises(BundleError, match="keep it out with `exclude`"):
+        pack_demo(make_system(config(pack={"out_dir": "demo", "files": ["folder"]})))
 
 
 def test_a_listed_file_that_does_not_exist(root):

@@ -65,6 +65,14 @@ def test_settings_reach_the_components():
         ({"name": "x", "type": "audio", "sauces": ["mic"]}, "sauces"),
         ({"name": "x", "type": "audio", "audio_type": "mp3"}, "audio_type"),
         ({"name": "x", "type": "audio", "channels": "left"}, "channels"),
+        (
+            {"name": "x", "type": "textbox", "choices": ["a"]},
+            r"choices = (.|\n)*belongs to dropdown",
+        ),
+        ({"name": "x", "type": "Number", "min": 1}, r"min = 1.0: has no effect with type: number"),
+        ({"name": "x", "type": "dropdown", "lines": 2}, "it belongs to text, textbox"),
+        ({"name": "x", "type": "audio", "value": "a.wav"}, "value = 'a.wav': has no effect"),
+        ({"name": "x", "type": "image", "sources": ["upload"]}, "it belongs to audio"),
         *(
             ({"name": "x", "type": "audio", "audio_type": "filepath", **keys}, "has no effect")
             for keys in ({"max_seconds": 3}, {"sample_rate": 8000}, {"channels": "keep"})
@@ -98,3 +106,5 @@ def test_a_type_of_ones_own(monkeypatch):
     monkeypatch.setattr(ui, "BUILDERS", dict(ui.BUILDERS))
     ui.register_component("color", "ColorPicker", lambda component, is_input: {})
     assert isinstance(build("color"), gradio.ColorPicker)
+    # Which keys it reads is its own affair.
+    assert isinstance(build("color", choices=["red"]), gradio.ColorPicker)

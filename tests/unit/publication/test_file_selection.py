@@ -5,8 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet3.demo.record import RECORD_FILE
-from espnet3.publication.file_selection import PathPatterns, Selection
+from espnet3.demo.settings import PackDemoSettings
+from espnet3.errors import ConfigError
+from espnet3.publication.file_selection import Selection
+from espnet3.publication.path_patterns import PathPatterns
+from espnet3.publication.settings import PackSettings
 from espnet3.systems.base.inference_state import STATE_DIR
+from espnet3.utils.settings import parse_settings
 from tests.unit.publication.conftest import write
 
 
@@ -47,6 +52,14 @@ def test_a_path_matches_itself_and_what_is_below(parts):
 
 def names(selection, folder, **options):
     return {place for _, place in selection.iter_files(folder, "top", **options)}
+
+
+@pytest.mark.parametrize("pattern", ["!keep.log", "[z-a]*.log"])
+def test_a_pattern_without_effect_is_found_with_the_settings(pattern):
+    with pytest.raises(ConfigError, match=r"pack_model\.exclude = "):
+        parse_settings({"exclude": pattern}, PackSettings, key="pack_model")
+    with pytest.raises(ConfigError, match=r"pack\.exclude = "):
+        parse_settings({"exclude": [pattern]}, PackDemoSettings, key="pack")
 
 
 def test_private_files_and_caches_are_never_taken(tmp_path):

@@ -3,7 +3,9 @@ from __future__ import annotations
 import filecmp
 import json
 import logging
+import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -480,6 +482,49 @@ def test_link_cycles_and_broken_links_are_reported(recipe, caplog):
     recipe.pack()
     assert "cycle of links" in caplog.text
     assert "broken link" in caplog.text
+
+
+PIPES = {
+    "run.py": {},
+    "src/pipe": {},
+    "exp/debug/pipe": {},
+    "data/pipe": {"include_data_dir": True},
+    "listed": {"extra": "listed"},
+    "folder/pipe": {"include": ["folder"]},
+    "file": {"files": {"part": "file"}},
+    "parts/pipe": {"files": {"parts": "parts"}},
+    "some.yaml": {"yaml_files": {"some": "some.yaml"}},
+    "exp/debug/inference/scores.json": {},
+    "option": {"strategy": "espnet2", "espnet2": {"task": "asr", "option": ["option"]}},
+}
+
+
+@pytest.mark.parametrize(("place", "settings"), PIPES.items(), ids=PIPES)
+def test_what_could_be_read_for_ever_is_refused(recipe, place, settings):
+    path = recipe.root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    recipe.pack_model |= settings
+    with pytest.raises(BundleError, match=f"{path} is neither file nor folder"):
+        recipe.pack()
+    assert not recipe.out_dir.exists()
+
+
+@pytest.mark.parametrize("kind", ["socket", "device"])
+def test_sockets_and_devices_are_refused_unless_they_are_excluded(recipe, kind, monkeypatch):
+    path = recipe.root / "src" / "odd"
+    if kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        monkeypatch.chdir(path.parent)
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path.name)
+        server.close()
+    with pytest.raises(BundleError, match="remove it, or keep it out with `exclude`"):
+        recipe.pack()
+    recipe.pack_model["exclude"] = ["odd"]
+    assert not (recipe.pack() / "src" / "odd").exists()
 
 
 def test_git_facts_come_from_the_working_directory(monkeypatch, tmp_path):

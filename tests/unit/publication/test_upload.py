@@ -524,6 +524,12 @@ def test_links_that_would_be_lost_are_refused(folder, target):
         upload(folder)
 
 
+def test_a_pipe_in_the_folder_is_refused(folder):
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(BundleError, match="neither file nor folder"):
+        upload(folder)
+
+
 def test_files_of_the_bundle_cannot_be_ignored(folder):
     with pytest.raises(ConfigError, match="pack_model.exclude"):
         upload(folder, ignore_patterns="*.json")
