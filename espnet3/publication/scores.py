@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from espnet3.components.metrics.score_text import format_score
 from espnet3.errors import BundleError
 from espnet3.publication.file_kinds import require_plain
 from espnet3.publication.pack_inputs import PackInputs
@@ -103,7 +104,7 @@ def results_table(scores: Scores, intervals: Intervals | None = None) -> str:
         <BLANKLINE>
         | Test | WER |
         | --- | --- |
-        | clean | 2.0 |
+        | clean | 2.00 |
     """
     tests = by_test_set(_with_intervals(scores, intervals or {}))
     if not tests:
@@ -142,5 +143,5 @@ def by_test_set(scores: Scores) -> dict[str, dict[str, Any]]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = str(round(value, 4)) if isinstance(value, float) else str(value)
+    text = format_score(round(value, 4) if isinstance(value, float) else value)
     return text.replace("|", "\\|").replace("\n", " ")

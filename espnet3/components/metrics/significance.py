@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 Counts: TypeAlias = NDArray[np.int64]
 
-_SLACK = 4.0
+_SLACK = 3.0
 """Standard deviations by which Poisson numbers are kept below the number of units."""
-_KIND_COST = 8
-"""Drawing so many units one by one takes as long as one Poisson number."""
+_COMMON = 4
+"""Units of a kind of which there are fewer are drawn one by one: that is as fast."""
 _MAX_NUMBERS = 2**20
 """Numbers drawn at once; bounds the memory."""
 
@@ -190,48 +190,76 @@ def sum_by_block(blocks: ArrayLike, *columns: ArrayLike) -> list[Counts]:
 def _resample(
     counts: NDArray[np.complex128], replicates: int, rng: np.random.Generator
 ) -> NDArray[np.complex128]:
-    """Return sums over drawn units, shape (replicates,)."""
-    kinds, sizes = np.unique(counts, return_counts=True)
+    """Return sums over drawn units, shape (replicates,).
+
+    Poisson numbers with a given sum are multinomial, so whatever the sum is, single draws of the
+    units that are missing make the numbers multinomial with the sum ``len(counts)``.
+    """
+    kinds, places, sizes = np.unique(counts, return_inverse=True, return_counts=True)
     total = len(counts)
-    rates = np.zeros(len(kinds))
-    if len(kinds) * _KIND_COST < total:
-        # Mostly a little less than `total`, so that only a few units remain to be drawn singly.
-        rates = sizes / total * max(0.0, total - _SLACK * math.sqrt(total))
-    step = max(1, _MAX_NUMBERS // total)
-    values = np.stack([kinds.real, kinds.imag], axis=1)
-    sums = []
-    for start in range(0, replicates, step):
-        times, missing = _draw_kinds(rates, total, min(step, replicates - start), rng)
-        part = times.astype(np.float64) @ values
-        sums.append(part.view(np.complex128)[:, 0] + _draw_singly(counts, missing, rng))
-    return np.concatenate(sums)
+    # Mostly a little less than `total`, so that only a few units remain to be drawn singly.
+    rates = sizes / total * max(0.0, total - _SLACK * math.sqrt(total))
+    is_common = (sizes >= _COMMON) & (rates > 0.0)
+    rare_rate = float(rates[~is_common].sum())
+    rare = counts[~is_common[places]]
+
+    def draw(size: int) -> tuple[NDArray[np.complex128], Counts, Counts]:
+        return _draw_kinds(kinds[is_common], rates[is_common], rare_rate, size, rng)
+
+    sums, drawn, num_rare = draw(replicates)
+    while (over := np.flatnonzero(drawn > total)).size:
+        sums[over], drawn[over], num_rare[over] = draw(len(over))
+    return sums + _draw_singly(rare, num_rare, rng) + _draw_singly(counts, total - drawn, rng)
 
 
 def _draw_kinds(
-    rates: NDArray[np.float64], total: int, replicates: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return how often each kind is drawn, and how many units are missing to ``total``.
+    kinds: NDArray[np.complex128],
+    rates: NDArray[np.float64],
+    rare_rate: float,
+    replicates: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.complex128], Counts, Counts]:
+    """Draw a Poisson number of units of each kind, and of all rare kinds together.
 
-    Poisson numbers with a given sum are multinomial, so whatever the sum is, single draws of the
-    missing units make the numbers multinomial with the sum ``total``.
+    Returns:
+        Sums over the units without the rare ones, the number of units, and that of rare ones, all
+        of shape (replicates,).
     """
-    if not rates.any():
-        times = np.zeros((replicates, len(rates)), dtype=np.int64)
-        return times, np.full(replicates, total)
-    times = rng.poisson(rates, size=(replicates, len(rates)))
-    missing = total - times.sum(axis=1)
-    while (over := np.flatnonzero(missing < 0)).size:
-        times[over] = rng.poisson(rates, size=(len(over), len(rates)))
-        missing[over] = total - times[over].sum(axis=1)
-    return times, missing
+    num_rare = rng.poisson(rare_rate, replicates)
+    sums, drawn = np.zeros(replicates, np.complex128), num_rare.copy()
+    for kind, rate in zip(kinds, rates, strict=True):
+        times = _draw_poisson(float(rate), replicates, rng)
+        sums += times * kind
+        drawn += times
+    return sums, drawn, num_rare
+
+
+def _draw_poisson(rate: float, size: int, rng: np.random.Generator) -> Counts:
+    """Draw independent Poisson numbers, shape (size,), four times as fast as one by one.
+
+    How often each value occurs among them is multinomial, and their order is random.
+    """
+    reach = 10 * math.sqrt(rate) + 10  # what lies beyond has a probability below 1e-18
+    values = np.arange(max(0, int(rate - reach)), int(rate + reach) + 2)
+    logs = np.cumsum(np.log(rate / np.maximum(values, 1)))  # but for a constant
+    weights = np.exp(logs - logs.max())
+    numbers = np.repeat(values, rng.multinomial(size, weights / weights.sum()))
+    rng.shuffle(numbers)
+    return numbers
 
 
 def _draw_singly(
-    counts: NDArray[np.complex128], times: NDArray[np.int64], rng: np.random.Generator
+    counts: NDArray[np.complex128], times: Counts, rng: np.random.Generator
 ) -> NDArray[np.complex128]:
     """Draw ``times[i]`` units for replicate ``i``; return their sums."""
-    # The last replicates may draw nothing, and then begin behind the last pick: there is one more.
-    drawn = counts.take(rng.integers(0, len(counts), size=times.sum() + 1), mode="clip")
-    drawn[-1] = 0.0
-    sums = np.add.reduceat(drawn, np.cumsum(times) - times)
-    return np.where(times > 0, sums, 0.0)
+    step = max(1, _MAX_NUMBERS // max(1, int(times.max(initial=0))))
+    sums = np.zeros(len(times), np.complex128)
+    for start in range(0, len(times) if len(counts) else 0, step):
+        part = times[start : start + step]
+        # The last replicates may draw nothing, and then begin behind the last pick: there is one
+        # more.
+        drawn = counts.take(rng.integers(0, len(counts), size=part.sum() + 1), mode="clip")
+        drawn[-1] = 0.0
+        added = np.add.reduceat(drawn, np.cumsum(part) - part)
+        sums[start : start + step] = np.where(part > 0, added, 0.0)
+    return sums

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from espnet3.components.metrics.score_text import format_score
+
 _COUNTS = {
     "errors": "errors",
     "substitutions": "sub",
@@ -54,7 +56,7 @@ def format_table(scores: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         >>> print(format_table({"m.WER": {"clean": {"WER": 2.5}}}, {}))
         | test set | metric | score |
         |---|---|---:|
-        | clean    | WER    |   2.5 |
+        | clean    | WER    |  2.50 |
         <BLANKLINE>
     """
     rows = list(_iter_rows(scores, details))
@@ -115,7 +117,7 @@ def _iter_rows(
         for test_name, values in by_test_set.items():
             for name, value in values.items():
                 made_of = details.get(metric, {}).get(test_name, {})
-                yield [test_name, _label(metric, name), str(value)], made_of
+                yield [test_name, _label(metric, name), format_score(value)], made_of
 
 
 def _label(metric: str, score: str) -> str:

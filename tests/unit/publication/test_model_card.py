@@ -47,7 +47,7 @@ def test_the_results_are_sorted_and_blank_where_missing():
         "",
         "| Test | CER | WER | a\\|b |",
         "| --- | --- | --- | --- |",
-        "| dev |  | 1.0 | x |",
+        "| dev |  | 1.00 | x |",
         "| extra |  |  |  |",
         "| test | 3 | 2.5124 |  |",
     ]
@@ -80,8 +80,8 @@ def test_confidence_intervals_stand_behind_their_scores(tmp_path):
     assert results_table(scores, read_intervals(path)).splitlines()[2:] == [
         "| Test | WER | speed |",
         "| --- | --- | --- |",
-        "| one | 0.0 |  |",
-        "| test | 1.5 (1.25 to 2.12) | 3 |",
+        "| one | 0.00 |  |",
+        "| test | 1.50 (1.25 to 2.12) | 3 |",
     ]
     for broken in ("{", "[]", "{}", '{"metrics": {"a": 1}}'):
         write(tmp_path / "metrics_details.json", broken)
@@ -109,7 +109,7 @@ def test_the_card_describes_the_bundle(recipe):
         "Creator: ada",
         "commit `abc123` (clean)",
         "2025-06-15T15:06:40+00:00",
-        "| dev | 0.5 | 1.0 |",
+        "| dev | 0.50 | 1.00 |",
         "Experiment: `exp/debug`",
         'A "quoted": title',
         "wandb_api_key: '***'",

@@ -81,7 +81,7 @@ def test_details_and_table_lie_beside_the_scores(inference_dir, caplog):
     assert details["metrics"][WER]["clean"]["normalizer"]["name"] == "none"
     assert details["test_sets"]["clean"]["coverage"] is None
     table = (inference_dir / "metrics.md").read_text(encoding="utf-8")
-    assert "| clean    | WER    |  50.0 |" in table
+    assert "| clean    | WER    | 50.00 |" in table
     assert table in caplog.text
 
 

@@ -9,7 +9,7 @@ def test_counts_stand_beside_the_scores_that_have_them():
     assert format_table(scores, details) == (
         "| test set | metric | score | errors | tokens |\n"
         "|---|---|---:|---:|---:|\n"
-        "| clean    | WER    |   2.5 |      5 |    200 |\n"
+        "| clean    | WER    |  2.50 |      5 |    200 |\n"
         "| clean    | mean   |     1 |      – |      – |\n"
         "| clean    | max    |    10 |      – |      – |\n"
     )
