@@ -201,7 +201,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
         >>> did_you_mean("batch_sise", ["batch_size", "shuffle"])
         'did you mean "batch_size"?'
     """
-    close = difflib.get_close_matches(str(name), [str(c) for c in candidates], n=2, cutoff=0.6)
+    known = list(dict.fromkeys(map(str, candidates)))
+    close = difflib.get_close_matches(str(name), known, n=2, cutoff=0.6)
     if not close:
         return None
     return "did you mean " + " or ".join(f'"{c}"' for c in close) + "?"

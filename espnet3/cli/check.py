@@ -170,7 +170,14 @@ def _describe(finding: Finding) -> str:
 
 
 def _unread(recipe_dir: Path, prepared: PreparedRecipe) -> Iterator[str]:
-    """Name the variants of slots that were not asked for and that no other file includes."""
+    files = find_variants(recipe_dir, prepared)
+    names = [path.relative_to(recipe_dir / "conf").as_posix() for path in files]
+    if names:
+        yield f"not checked: {', '.join(names)} (espnet3 check conf/<name> does)"
+
+
+def find_variants(recipe_dir: Path, prepared: PreparedRecipe) -> list[Path]:
+    """Return configurations of slots that were not asked for and that no other file includes."""
     from espnet3.utils.config_sources import get_sources
 
     loaded = [config for config in prepared.configs.values() if config is not None]
@@ -178,7 +185,5 @@ def _unread(recipe_dir: Path, prepared: PreparedRecipe) -> Iterator[str]:
     given = [str(path) for path in prepared.paths.values() if path is not None]
     files = [place.file for place in places if place.file] + given
     read = {(recipe_dir / file).resolve() for file in files}
-    others = [path for path in recipe_dir.glob("conf/*.yaml") if path.resolve() not in read]
-    names = sorted(path.name for path in others if prepared.script.find_slot(path))
-    if names:
-        yield f"not checked: {', '.join(names)} (espnet3 check conf/<name> does)"
+    others = [path for path in recipe_dir.glob("conf/**/*.yaml") if path.resolve() not in read]
+    return sorted(path for path in others if prepared.script.find_slot(path))

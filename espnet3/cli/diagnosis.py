@@ -47,6 +47,8 @@ class Diagnosis:
     reports: list[StageReport] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    variants: list[str] = field(default_factory=list)
+    """What further configurations need that the usual ones do not."""
     extras: set[str] = field(default_factory=set)
     commands: list[str] = field(default_factory=list)
     is_broken: bool = False
@@ -108,6 +110,27 @@ def _examine_recipe(diagnosis: Diagnosis, recipe_dir: Path) -> None:
         for slot, config in prepared.configs.items():
             if slot.startswith("training"):
                 _look_for_inputs(diagnosis, config)
+        _examine_variants(diagnosis, recipe_dir, prepared)
+
+
+def _examine_variants(diagnosis: Diagnosis, recipe_dir: Path, prepared: PreparedRecipe) -> None:
+    """Look for packages that only configurations need that another flag would choose."""
+    from espnet3.cli.check import find_variants, prepare_recipe
+
+    known = {n.name for s in prepared.stages for n in _needs(prepared, s, recipe_dir)}
+    for path in find_variants(recipe_dir, prepared):
+        file = path.relative_to(recipe_dir)
+        variant = prepare_recipe(recipe_dir, [file])
+        slot = f"{path.stem.partition('_')[0]}_config"
+        config = variant.configs.get(prepared.script.find_slot(path) or slot)
+        stages = [stage for stage, main in MAIN_SLOTS.items() if main == slot]
+        needs = [n for stage in stages for n in needs_of_stage(stage, config, recipe_dir)]
+        added = {n.name: n for n in needs if n.kind == "package" and n.name not in known}
+        report = StageReport(str(file))
+        problems = {n: _problem(diagnosis, n, report) for n in added.values()}
+        texts = [f"{text} ({n.reason})" for n, text in problems.items() if text is not None]
+        if texts:
+            diagnosis.variants.append(f"{file} cannot run: {', '.join(texts)}")
 
 
 def _needs(prepared: PreparedRecipe, stage: str, recipe_dir: Path) -> list[Need]:

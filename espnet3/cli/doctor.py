@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
         verdict = "cannot run" if report.problems else "ok"
         lines.append(f"{report.stage:{width}}  {verdict:10}  {', '.join(report.present)}".rstrip())
         lines += [f"{'':{width}}  {problem}" for problem in report.problems]
+    lines += _section("further configurations", diagnosis.variants)
     lines += _section("folders", diagnosis.folders)
     lines += _section("warnings", diagnosis.warnings)
     lines += _section("what helps", diagnosis.remedies)

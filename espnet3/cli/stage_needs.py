@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from espnet3.cli.code_imports import find_imports
+from espnet3.utils.espnet2_needs import TRAIN_ONLY, iter_needs
 
 Kind = Literal["package", "tool", "gpu", "file", "folder"]
 
@@ -39,7 +40,6 @@ MAIN_SLOTS: dict[str, str] = {
     "infer": "inference_config", "measure": "metrics_config",
 }  # fmt: skip
 """Slot whose parts a stage builds."""
-_TRAIN_ONLY = ("criterion", "optimizer", "scheduler", "lightning_module", "trainer")
 _SPLITS = ("train", "valid", "test")
 _OURS = {"espnet3", "egs3", "src"}
 
@@ -67,10 +67,9 @@ def needs_of_stage(stage: str, config: Any, recipe_dir: Path) -> list[Need]:
     needs = [Need("package", name, "") for name in packages]
     plain = _plain(config)
     if stage in ("collect_stats", "train", "infer", "measure"):
-        read = {k: v for k, v in plain.items() if stage == "train" or k not in _TRAIN_ONLY}
+        read = {k: v for k, v in plain.items() if stage == "train" or k not in TRAIN_ONLY}
         needs += _target_needs(read, recipe_dir)
-    if stage in ("collect_stats", "train") and plain.get("task"):
-        needs.append(Need("package", "espnet2", "task"))
+        needs += [Need("package", "espnet2", key) for key, _ in iter_needs(stage, plain)]
     if stage in ("collect_stats", "infer"):
         needs += _parallel_needs(plain.get("parallel") or {})
     if stage in ("create_dataset", "collect_stats", "train", "infer"):

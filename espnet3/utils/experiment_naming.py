@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from omegaconf import DictConfig
@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import ConfigError
 from espnet3.utils.config_resolution import null_reference, resolve_config
+from espnet3.utils.config_sources import get_sources, locate
 
 _IDENTITY = ("exp_tag", "exp_dir")
 _FLOW = (
@@ -63,7 +64,7 @@ def apply_training_experiment_context(
             if new is None or _is_same(key, old, new):
                 continue
             target[key] = new
-            if old is None:
+            if old is None or _is_template_value(target, key):
                 log.info("Inserted %s.%s from %s", target_name, key, source_name)
             else:
                 log.warning(
@@ -74,6 +75,14 @@ def apply_training_experiment_context(
                     old,
                     new,
                 )
+
+
+def _is_template_value(config: DictConfig, key: str) -> bool:
+    """Tell whether a value is a default that no file of the recipe and no ``--set`` gives."""
+    place, main = locate(config, key), get_sources(config).file
+    if place is None or main is None or place.file.startswith("--set"):
+        return False
+    return not Path(place.file).resolve().is_relative_to(Path(main).resolve().parent)
 
 
 def resolve_loaded_configs(*configs: DictConfig | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.utils.dry_run import dry_run_scope
+from espnet3.utils.espnet2_needs import missing_espnet2
 from espnet3.utils.experiment_naming import (
     apply_training_experiment_context,
     resolve_loaded_configs,
@@ -60,6 +61,7 @@ def main(
     Raises:
         ConfigError: If a stage is unknown or a configuration is missing or wrong; this is found
             before anything is written.
+        MissingDependencyError: If a stage needs ESPnet2 and it is not installed.
         Exception: What a stage raises, unchanged.
     """
     configure_logging()
@@ -93,6 +95,11 @@ def main(
     report_findings(findings)
 
     is_dry_run = bool(getattr(args, "dry_run", False))
+    absent = missing_espnet2(configs, stages_to_run, required_configs)
+    if absent is not None and not is_dry_run:
+        raise absent
+    if absent is not None:
+        logger.warning("%s", absent)
     with dry_run_scope(is_dry_run), flow.smoke_scope(smoke is not None):
         system = build_system(system_cls, configs)
         system.config_paths = {s: Path(p).absolute() for s, p in paths.items() if p is not None}

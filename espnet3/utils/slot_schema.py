@@ -47,7 +47,7 @@ SLOT_KEYS: dict[str, dict[str, Key]] = {
         **_EXPERIMENT,
         "num_device": _COUNT,
         "num_nodes": _COUNT,
-        "task": _TEXT,
+        "task": _IMPORT_PATH,
         "data_dir": _PATH,
         "stats_dir": _PATH,
         "dataset_dir": _PATH,

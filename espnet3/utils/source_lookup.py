@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from espnet3.errors import ConfigError, did_you_mean
+from espnet3.utils.espnet2_table import check_espnet2_path
 from espnet3.utils.target_aliases import serving_target
 
 _DYNAMIC = ("__getattr__", "globals()", "sys.modules[", "_LazyModule")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 MAX_HOPS = 5
 """Imports and base classes that are followed."""
-OPTIONAL_PACKAGES = ("espnet2",)
-"""Packages that a configuration may name where they are absent; what needs them says so."""
 
 Definition = ast.ClassDef | ast.FunctionDef
 
@@ -37,8 +36,8 @@ def check_import_path(path: object, *, key: str) -> ConfigError | None:
         return ConfigError("is not a dotted import path", key=key, value=path)
     parts = serving_target(path).split(".")
     found = _find_module(parts)
-    if found is None and parts[0] in OPTIONAL_PACKAGES:
-        return None
+    if found is None and parts[0] == "espnet2":
+        return check_espnet2_path(path, key=key)
     if found is None:
         return ConfigError(
             f"no module named {parts[0]!r}",

@@ -53,10 +53,14 @@ def _check_effects(effects: Any, path: str) -> Iterator[ConfigError]:
     known = load_table()["effects"]
     for index, effect in enumerate(effects if isinstance(effects, list) else []):
         key = f"{path}.{index}"
-        if isinstance(effect, list) and len(effect) == 2:
+        if isinstance(effect, list) and len(effect) == 2 and isinstance(effect[1], list):
             yield from _check_effects(effect[1], f"{key}.1")
         elif isinstance(effect, list) and len(effect) == 3 and effect[1] in known:
             yield from _check_section(effect[2], known[effect[1]], f"{key}.2")
+        elif isinstance(effect, list) and len(effect) == 3 and isinstance(effect[1], str):
+            hint = did_you_mean(effect[1], known) or "effects: " + ", ".join(known)
+            error = "is not the name of an effect"
+            yield ConfigError(error, key=indexed_key(f"{key}.1"), value=effect[1], hint=hint)
         else:
             error = "is not a list of a weight, the name of an effect, and its arguments"
             hint = "effects: " + ", ".join(known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import espnet2
@@ -27,6 +28,7 @@ TASKS[ASRTransducerTask] = {
     "joint_network": JointNetwork,
 }
 BACK_ENDS = (asr_inference.Speech2Text, asr_transducer_inference.Speech2Text)
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef)
 BLOCKS = ("branchformer", "conformer", "conv1d", "ebranchformer")
 
 
@@ -64,6 +66,7 @@ def build_table() -> dict[str, Any]:
                 "body_conf": {name: f"{building.__name__}.build_{name}_block" for name in BLOCKS},
             },
         },
+        "modules": read_modules(),
         "effects": {name: path_of(f) for name, f in sorted(effects_dict.items())},
         "signatures": dict(sorted(signatures.items())),
     }
@@ -71,6 +74,18 @@ def build_table() -> dict[str, Any]:
 
 def path_of(cls: Any) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def read_modules() -> dict[str, str]:
+    """Return the public classes and functions of every module, as its source defines them."""
+    root = Path(espnet2.__file__).parent
+    modules = {}
+    for file in sorted(root.rglob("*.py")):
+        parts = ("espnet2", *file.relative_to(root).with_suffix("").parts)
+        names = [n.name for n in ast.parse(file.read_text()).body if isinstance(n, DEFINITIONS)]
+        module = ".".join(parts).removesuffix(".__init__")
+        modules[module] = " ".join(name for name in names if not name.startswith("_"))
+    return modules
 
 
 def read_signature(function: Any) -> dict[str, Any]:

@@ -67,4 +67,5 @@ def test_errors_keep_their_text_through_pickling(transport: str) -> None:
 def test_did_you_mean_names_close_candidates_only() -> None:
     assert did_you_mean("batch_sise", ["batch_size", "shuffle"]) == 'did you mean "batch_size"?'
     assert did_you_mean("aab", ["aac", "aad"]) == 'did you mean "aad" or "aac"?'
+    assert did_you_mean("aab", ["aac", "aac"]) == 'did you mean "aac"?'
     assert did_you_mean("zzz", ["batch_size"]) is None

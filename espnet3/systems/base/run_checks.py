@@ -72,7 +72,8 @@ def _check_log_mode(run: RunRequest) -> Iterator[Finding]:
 def _check_training(run: RunRequest) -> Iterator[Finding]:
     """Check the model and the data, as far as ``collect_stats`` needs them too."""
     plain = run.section("training")
-    if run.get("training.collect_stats.lengths_only") and not run.runs("train"):
+    waits = "model" in run.configs["training"] and "model" not in plain
+    if waits or (run.get("training.collect_stats.lengths_only") and not run.runs("train")):
         yield from _attempt(run, lambda: parse_settings(plain, TrainingSettings, key=""))
     else:
         yield from _attempt(

@@ -166,7 +166,9 @@ class BaseSystem:
     @planned_by(stage_plans.plan_train)
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train the model."""
-        paths = ("training_config.exp_dir", "training_config.model._target_")
+        has_task = bool((self.training_config or {}).get("task"))
+        model = "training_config.task" if has_task else "training_config.model._target_"
+        paths = ("training_config.exp_dir", model)
         self._begin("train", args, kwargs, *paths)
         return train(self.training_config)
 

@@ -91,6 +91,8 @@ def plan_train(config: Any) -> StagePlan:
     check_model(settings)
     start = find_start(settings, _read_outline)
     exp_dir, state, why, notes = settings.exp_dir, "would run", "from scratch", []
+    if settings.init_from is not None:
+        why = f"from the weights in {settings.init_from.path} (init_from)"
     if isinstance(start, ResumePoint):
         done = f"{start.epochs} epochs, {start.steps} steps ({start.path})"
         way_on = start.way_on(settings.trainer)

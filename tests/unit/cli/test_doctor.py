@@ -165,3 +165,20 @@ def test_phases_of_training_are_examined_with_their_own_configuration(capsys):
     assert {"create_dataset", "train_easy", "train_full", "infer", "export_debug"} <= set(stages)
     assert "lightning" in next(line for line in out.splitlines() if line.startswith("train_easy"))
     assert "exp/training_easy: writable" in out and "exp/training_full: writable" in out
+
+
+def test_configurations_that_no_default_flag_takes_are_examined_too(recipe, monkeypatch, capsys):
+    folder = recipe / "conf" / "tuning"
+    folder.mkdir()
+    (folder / "training_big.yaml").write_text("task: espnet2.tasks.asr.ASRTask\n")
+    real = diagnosis.inspect_package
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        absent = real("espnet2")
+    monkeypatch.setattr(
+        diagnosis, "inspect_package", lambda name: absent if name == "espnet2" else real(name)
+    )
+    assert main(["doctor", str(recipe)]) == 0
+    out = capsys.readouterr().out
+    assert "conf/tuning/training_big.yaml cannot run: espnet is not installed (task)" in out
+    assert 'pip install "espnet3[espnet2]"' in out

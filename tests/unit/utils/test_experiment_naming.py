@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
+from espnet3.utils.config_utils import load_and_merge_config
 from espnet3.utils.experiment_naming import (
     apply_training_experiment_context,
     has_identity,
@@ -120,6 +122,22 @@ def test_metrics_follows_a_custom_inference_dir_with_a_warning(
             "'other' -> '/custom'",
         )
     ]
+
+
+def test_a_default_of_the_template_is_replaced_without_a_warning(
+    records: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    path = tmp_path / "metrics.yaml"
+    path.write_text("exp_tag: t\n")
+    target = load_and_merge_config(path, "metrics.yaml", "egs3.TEMPLATE.asr", resolve=False)
+    assert target is not None and target.inference_dir
+    apply(inference=inference(exp_tag="t", inference_dir="/custom"), metrics=target)
+    assert target.inference_dir == "/custom"
+    assert [text for level, text in messages(records) if level == "WARNING"] == []
+    path.write_text("exp_tag: t\ninference_dir: mine\n")
+    target = load_and_merge_config(path, "metrics.yaml", "egs3.TEMPLATE.asr", resolve=False)
+    apply(inference=inference(exp_tag="t", inference_dir="/custom"), metrics=target)
+    assert [text for level, text in messages(records) if level == "WARNING"]
 
 
 def test_publication_takes_the_inference_dir_but_not_the_name_of_inference() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from espnet3.utils.espnet2_table import RUN_OPTIONS, find_arguments, find_task
+from espnet3.utils.key_accounting import check_config
 from espnet3.utils.source_lookup import check_import_path
 from espnet3.utils.source_signatures import find_signature
 from espnet3.utils.task_options import check_task_options
@@ -95,7 +97,9 @@ def test_recognisers_have_a_signature_and_need_not_be_installed() -> None:
     [
         ([[0.5, "speed_perturb", {"factor": 0.9}], [0.5, [[1.0, "clipping", {}]]]], []),
         ([[0.5, [[1.0, "speed_perturb", {"factr": 0.9}]]]], ["[0][1][0][2].factr", '"factor"']),
-        ([[0.5, "speed", {}]], ["data_aug_effects[0] = ", "speed_perturb"]),
+        ([[0.5, "speed", {}]], ["data_aug_effects[0][1] = 'speed'", "effects: bandpass"]),
+        ([[1.0, "speed_pertrb", {}]], ["[0][1] = 'speed_pertrb'", '"speed_perturb"']),
+        ([[0.5, "speed_perturb"]], ["data_aug_effects[0] = ", "is not a list of a weight"]),
     ],
 )
 def test_effects_of_the_preprocessor_are_checked(effects: list[Any], says: list[str]) -> None:
@@ -112,3 +116,33 @@ def test_the_whole_configuration_of_an_espnet2_run_is_taken():
     del model["output_dir"]
     found = list(check_task_options({"task": "espnet2.tasks.asr.ASRTask", "model": model}))
     assert "model.dist_backend" in [error.key for error in found]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("espnet2.tasks.asr.ASRTsk", ["no 'ASRTsk' in espnet2.tasks.asr", '"ASRTask"']),
+        ("espnet2.tasks.asrr.ASRTask", ["no 'asrr' in espnet2.tasks", '"asr"']),
+        ("espnet2.bin.asr_inference.Speech2Txt", ["espnet2.bin.asr_inference", '"Speech2Text"']),
+        ("espnet2.nothing.Thing", ["no 'nothing' in espnet2"]),
+        ("espnet2.tasks.asr.ASRTask", []),
+        ("espnet2.tasks.mt.MTTask", []),
+        ("espnet2.bin.asr_inference.Speech2Text.from_pretrained", []),
+        # Imported there from another module.
+        ("espnet2.tasks.asr.CommonPreprocessor", []),
+    ],
+)
+def test_names_that_espnet2_does_not_have_are_found_without_it(
+    monkeypatch: pytest.MonkeyPatch, path: str, says: list[str]
+) -> None:
+    monkeypatch.setattr("espnet3.utils.source_lookup._find_module", lambda *_: None)
+    monkeypatch.setattr("espnet3.utils.source_lookup.serving_target", lambda path: path)
+    error = check_import_path(path, key="task")
+    assert (error is None) == (not says)
+    assert all(part in str(error) for part in says)
+
+
+def test_a_misspelt_task_is_found_before_the_run() -> None:
+    config = OmegaConf.create({"task": "espnet2.tasks.asr.ASRTsk"})
+    (finding,) = check_config(config, "training")
+    assert finding.is_fatal and "ASRTsk" in str(finding.error)

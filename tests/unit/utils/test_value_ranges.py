@@ -111,7 +111,7 @@ def test_the_text_none_is_no_null(tmp_path: Path, text: str) -> None:
 
 
 def test_the_text_none_may_be_an_item_a_name_or_a_key_of_the_recipe(tmp_path: Path) -> None:
-    text = "task: None\nmine: None\nmodel: {_target_: x.Y, a: [None]}"
+    text = "scheduler_monitor: None\nmine: None\nmodel: {_target_: x.Y, a: [None]}"
     assert "None" not in "".join(texts(tmp_path, text)).replace("x.Y", "")
 
 

@@ -12,7 +12,7 @@ from espnet3.systems.asr.system import ASRSystem
 from espnet3.systems.base.monitored_metrics import check_modes, check_names, iter_monitored
 from espnet3.systems.base.output_checks import check_inference, check_measure
 from espnet3.systems.base.run_checks import check_stages
-from espnet3.utils.run_checks import RunRequest
+from espnet3.utils.run_checks import RunRequest, check_run
 
 STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "valid/lss"}
 RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
@@ -128,3 +128,12 @@ def test_an_earlier_run_to_compare_with_must_exist(tmp_path):
     assert errors(check_measure(request(metrics=metrics))) == ["compare_with: no such folder"]
     metrics["compare_with"] = str(tmp_path)
     assert errors(check_measure(request(metrics=metrics))) == []
+
+
+def test_a_model_from_an_absent_file_is_one_mistake(tmp_path):
+    """What the file would say about the model is not missing besides."""
+    model = f"${{load_yaml:{tmp_path}/config.yaml}}"
+    training = {"task": "espnet2.tasks.asr.ASRTask", "model": model, "exp_dir": "exp"}
+    run = request("train", training=training | {"dataset": {"_target_": "a.B"}})
+    found = [text for text in errors(check_run(run)) if text.startswith("model")]
+    assert found == ["model: no such file"]

@@ -220,3 +220,19 @@ def test_a_misspelt_slot_is_refused(name):
 @pytest.mark.parametrize("name", ["training_easy_config", "training2_config", "retraining_config"])
 def test_a_slot_named_after_a_standard_one_is_kept(name):
     assert getattr(BaseSystem(**{name: {"a": 1}}), name) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"task": "a.Task"}, "task=a.Task"),
+        ({"model": {"_target_": "a.Model"}}, "model._target_=a.Model"),
+    ],
+)
+def test_the_log_of_training_names_what_builds_the_model(
+    training_config, monkeypatch, caplog, model, said
+):
+    monkeypatch.setattr(system_module, "train", lambda config: None)
+    caplog.set_level("INFO")
+    BaseSystem(training_config=OmegaConf.create({**training_config, **model})).train()
+    assert any(said in message and "None" not in message for message in caplog.messages)

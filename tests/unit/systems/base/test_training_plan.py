@@ -121,6 +121,8 @@ def test_train_does_what_its_plan_says(tmp_path, caplog):
     plan = plan_train(config)
     assert (plan.state, plan.why) == ("would run", "from scratch")
     assert plan.outputs[1:] == (tmp_path / "last.ckpt", tmp_path / "valid.loss.ave.pth")
+    weights = plan_train(config | {"init_from": {"path": "weights.pth"}})
+    assert weights.why == "from the weights in weights.pth (init_from)"
     train(config)
     plan = plan_train(config)
     assert plan.state == "up to date"
