@@ -77,9 +77,9 @@ def _infer_test_set(
 
 def _is_up_to_date(test_set: TestSet, settings: InferenceSettings) -> bool:
     """Tell whether the outputs are those that decoding would give; say why if not."""
-    from espnet3.systems.base.inference_state import FinishedRun
+    from espnet3.systems.base.inference_state import FinishedRun, restore
 
-    earlier = FinishedRun.load(test_set.folder)
+    earlier = FinishedRun.load_reusable(test_set.folder)
     if earlier is None or not settings.reuses_finished_run:
         return False
     changes = earlier.find_changes(test_set.folder, test_set.parts)
@@ -97,6 +97,7 @@ def _is_up_to_date(test_set: TestSet, settings: InferenceSettings) -> bool:
     if missing:
         logger.info("Test set %s: %d samples are not decoded yet", test_set.name, missing)
         return False
+    restore(test_set.folder)
     logger.info(
         "Test set %s: up to date (%d samples, same model, configuration and data); "
         "`runner.resume: false` decodes it again",

@@ -22,7 +22,7 @@ from typing import IO, Any, Self
 from espnet3.errors import ScpError
 from espnet3.systems.base.inference_outcome import Failure
 from espnet3.systems.base.inference_scps import publish_scps
-from espnet3.systems.base.inference_state import STATE_DIR
+from espnet3.systems.base.inference_state import STATE_DIR, forget
 from espnet3.systems.base.inference_writer import WrittenSample
 from espnet3.utils.types import Seconds
 
@@ -76,12 +76,14 @@ class Journal:
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         end = self._read_earlier() if self._keeps_earlier else 0
-        self._stream: IO[bytes] = self.path.open("r+b" if end else "wb")
-        self._stream.truncate(end)
+        self._is_begun = bool(end)
+        # Until the first sample is there, a model that cannot be loaded has replaced nothing.
+        keeps = self._is_begun or (self._keeps_earlier and _names_no_files(self.path))
+        self._stream: IO[bytes] = self.path.open("r+b" if keeps else "wb")
+        if self._is_begun:
+            self._stream.truncate(end)
         self._end = self._stream.seek(end)
-        if not end:
-            self._append({"parts": self._parts, "samples": len(self._offsets)})
-        elif self._earlier_samples != len(self._offsets):
+        if self._is_begun and self._earlier_samples != len(self._offsets):
             self._append({"samples": len(self._offsets)})
         self._synced = self._flushed = time.monotonic()
         return self
@@ -109,7 +111,8 @@ class Journal:
             self.fields = list(fields)
             self.artifact_fields |= artifact_fields
             self._has_fields = True
-            self._append({"fields": self.fields, "artifacts": sorted(self.artifact_fields)})
+            if self._is_begun:
+                self._append_fields()
 
     def add(self, sample: WrittenSample) -> bool:
         """Append a sample; one that is finished already, or whose id came before, is left out.
@@ -122,6 +125,8 @@ class Journal:
         """
         if self.is_done(sample.position):
             return False
+        if not self._is_begun:
+            self._begin()
         for sample_id in sample.ids:
             if sample_id in self._positions:
                 self._refuse(sample_id, sample.position)
@@ -225,6 +230,17 @@ class Journal:
         self.num_records -= len(rows)
         return [row[0] for row in rows]
 
+    def _begin(self) -> None:
+        forget(self.folder)
+        self._stream.truncate(0)
+        self._is_begun = True
+        self._append({"parts": self._parts, "samples": len(self._offsets)})
+        if self._has_fields:
+            self._append_fields()
+
+    def _append_fields(self) -> None:
+        self._append({"fields": self.fields, "artifacts": sorted(self.artifact_fields)})
+
     def _append(self, entry: Any) -> None:
         self._append_line(json.dumps(entry, ensure_ascii=False))
 
@@ -282,6 +298,15 @@ class Journal:
             self._positions.update((row[0], index) for row in rows)
             self.count += 1
             self.num_records += len(rows)
+
+
+def _names_no_files(path: Path) -> bool:
+    """Tell whether there is a journal whose samples have no files that a new run would replace."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        notes = [_parse(line) for line in stream if line.startswith(b'{"fields"')]
+    return not any(isinstance(note, dict) and note["artifacts"] for note in notes)
 
 
 def _parse(line: bytes) -> Any:

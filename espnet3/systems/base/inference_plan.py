@@ -41,7 +41,7 @@ def plan_infer(config: Any) -> StagePlan:
 def _compare(
     folder: Path, config: Mapping[str, Any], settings: InferenceSettings
 ) -> tuple[State, str]:
-    earlier = FinishedRun.load(folder)
+    earlier = FinishedRun.load_reusable(folder)
     if earlier is None:
         return "would run", "not decoded yet"
     if not settings.reuses_finished_run:

@@ -16,6 +16,7 @@ from espnet3.utils.types import Seconds
 STATE_DIR = ".infer"
 """Folder of a test set that holds what only the stage reads."""
 _FILE = "done.json"
+_EARLIER = "done.earlier.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,17 @@ class FinishedRun:
     @classmethod
     def load(cls, folder: Path) -> FinishedRun | None:
         """Return the record of a test set's folder, ``None`` if no run has finished there."""
+        return cls._read(folder / STATE_DIR / _FILE)
+
+    @classmethod
+    def load_reusable(cls, folder: Path) -> FinishedRun | None:
+        """Return that record, or the one before a run that ended without replacing anything."""
+        return cls.load(folder) or cls._read(folder / STATE_DIR / _EARLIER)
+
+    @classmethod
+    def _read(cls, path: Path) -> FinishedRun | None:
         try:
-            content = json.loads((folder / STATE_DIR / _FILE).read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
             content.pop("fingerprint")
             return cls(**content)
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
@@ -71,6 +81,7 @@ class FinishedRun:
         """Write the record; from then on the outputs count as complete."""
         content = {"fingerprint": fingerprint(dict(self.parts)), **dataclasses.asdict(self)}
         write_json(folder / STATE_DIR / _FILE, content)
+        forget(folder)
 
     def find_changes(self, folder: Path, parts: Mapping[str, str]) -> list[str]:
         """Return what differs now: parts by name, and outputs that are gone or were edited."""
@@ -86,7 +97,22 @@ class FinishedRun:
 
 def discard(folder: Path) -> None:
     """Declare the outputs of a test set incomplete, because a run is about to replace them."""
-    (folder / STATE_DIR / _FILE).unlink(missing_ok=True)
+    run, path = FinishedRun.load(folder), folder / STATE_DIR / _FILE
+    if run is not None and not run.artifact_fields:
+        path.replace(path.with_name(_EARLIER))
+    # Files are replaced one by one, so nobody could tell later which are whose.
+    path.unlink(missing_ok=True)
+
+
+def forget(folder: Path) -> None:
+    """Let what was finished before :func:`discard` never count again."""
+    (folder / STATE_DIR / _EARLIER).unlink(missing_ok=True)
+
+
+def restore(folder: Path) -> None:
+    """Take :func:`discard` back; nothing has been replaced since."""
+    if FinishedRun.load(folder) is None:
+        (folder / STATE_DIR / _EARLIER).replace(folder / STATE_DIR / _FILE)
 
 
 def is_unfinished(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from espnet3.parallel import parallel
 from espnet3.systems.base.inference import infer
 from espnet3.systems.base.inference_plan import plan_infer, plan_measure
+from espnet3.systems.base.inference_state import discard
 from tests.unit.systems.base import toy_inference as toy
 
 
@@ -53,6 +54,14 @@ def test_infer_does_what_its_plan_says(config, tmp_path, caplog):
     assert decodes(config, caplog)
     config.runner.resume = False
     assert plan_infer(config).why == "clean: runner.resume is false"
+
+
+def test_a_run_that_replaced_nothing_changes_no_plan(config, tmp_path, caplog):
+    assert decodes(config, caplog)
+    discard(tmp_path / "out" / "clean")
+    plan = plan_infer(config)
+    assert plan.state == "up to date", plan.why
+    assert not decodes(config, caplog)
 
 
 def test_data_without_files_are_left_to_the_stage(config, caplog):

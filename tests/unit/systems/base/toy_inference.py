@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -175,6 +176,16 @@ class Compiled(ToyModel):
     def __call__(self, speech, **kwargs):
         self.module(torch.from_numpy(speech))
         return super().__call__(speech)
+
+
+class StoredModel(ToyModel):
+    """Reads its prefix from a file."""
+
+    def __init__(self, device, path):
+        prefix = Path(path).read_text()
+        if prefix == "damaged":
+            raise OSError(f"{path} is damaged")
+        super().__init__(device, prefix)
 
 
 class FailingModel(ToyModel):
