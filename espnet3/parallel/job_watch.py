@@ -1,4 +1,4 @@
-"""Replace jobs of a batch system whose workers have left."""
+"""Jobs of a batch system: replace those whose workers have left, explain those without any."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from espnet3.utils.redaction import redact_assignments
 from espnet3.utils.types import Seconds
 
 if TYPE_CHECKING:
@@ -70,3 +71,18 @@ class JobWatch:
             del self._last_seen[job]
         self._cluster.sync(self._cluster.scale_down, jobs)  # type: ignore[union-attr]
         self._cluster.scale(self._num_workers)  # type: ignore[union-attr]
+
+
+def no_worker_message(client: Client, timeout: Seconds) -> str:
+    """Return what is known about workers that did not come."""
+    lines = [
+        f"no worker arrived within {timeout:g} s",
+        "  look into the queue and the logs of the jobs; `parallel.start_timeout` allows more time",
+    ]
+    job_script = getattr(client.cluster, "job_script", None)
+    if job_script is not None:
+        folder = (getattr(client.cluster, "_job_kwargs", None) or {}).get("log_directory")
+        lines.append(f"  logs: {folder or 'where the batch system puts them'}")
+        lines.append("  job script:")
+        lines += [f"    {redact_assignments(line)}" for line in str(job_script()).splitlines()]
+    return "\n".join(lines)

@@ -229,6 +229,8 @@ def _iter_results(
     kwargs: dict[str, Any],
 ) -> Iterator[tuple[int, Any]]:
     units, num_workers = list(enumerate(data)), 1
+    if not units:
+        return
     start_timeout = ParallelSettings().start_timeout
     with contextlib.ExitStack() as stack:
         if client is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from espnet3.parallel.worker_env import EnvSelector
 from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.path_utils import atomic_open, write_json
 from espnet3.utils.types import PathLike
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 DONE = "done"
@@ -125,6 +128,11 @@ class ShardPlan:
         }
         missing = self.missing()
         earlier = _read_manifest(self.folder)
+        if not earlier and len(missing) < len(self.shards):
+            logger.warning(
+                "%s is gone, so nobody knows what the shards beside it hold; they are made again",
+                self.folder / MANIFEST,
+            )
         is_equal = self.identity is not None and earlier == manifest
         if not is_equal or resume is False or (resume == "auto" and not missing):
             for name in filter(_SHARD_NAME.fullmatch, map(str, earlier.get("shards", []))):

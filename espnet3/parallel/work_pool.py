@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import logging
 import queue
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -12,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from espnet3.errors import ParallelError
 from espnet3.parallel.backlog import Backlog
-from espnet3.parallel.job_watch import JobWatch
+from espnet3.parallel.job_watch import JobWatch, no_worker_message
 from espnet3.parallel.transport import pack
-from espnet3.utils.redaction import redact_assignments
+from espnet3.parallel.worker_deaths import WorkerDeaths, announce
 from espnet3.utils.types import Seconds
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-logger = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
 _DEPTH = 2
 """Pieces per worker: one in work and one that waits, so that no worker waits for the driver."""
 _SHARED_DEATHS = 2
+_MOST_WAITS = 10
+"""After so many deaths, work counts as begun even if nobody has heard of it."""
 _POLL_SEC: Seconds = 1.0
 
 
@@ -42,6 +41,8 @@ class Finished(Generic[U]):
     """Name of the worker."""
     is_lost: bool = False
     """Whether workers died of it each time, alone on its worker too."""
+    cause: str = ""
+    """What ended the last of them, such as `` (SIGKILL)``, where that is known."""
 
     def take(self) -> Any:
         """Return the value.
@@ -52,7 +53,7 @@ class Finished(Generic[U]):
         if self.is_lost:
             raise ParallelError(
                 f"each worker that took {shorten(repr(self.units))} died, the last was "
-                f"{self.worker}\n  did it run out of memory? the workers' logs may tell"
+                f"{self.worker}{self.cause}\n  did it run out of memory? the workers' logs may tell"
             )
         return self.value
 
@@ -61,13 +62,16 @@ class Finished(Generic[U]):
 class _Piece(Generic[U]):
     units: list[U]
     deaths: int = 0
+    """Workers that died after they had begun with it."""
+    waits: int = 0
+    """Workers that died before."""
     is_alone: bool = False
 
 
 class WorkPool(Generic[U]):
     """Hand out pieces of a backlog and yield what comes back, in the order of completion.
 
-    What a dead worker had is done again by another one. Work that was there at two deaths is
+    What a dead worker had is done again by another one. Work that was begun at two deaths is
     split up and each part is done while nothing else is; what kills workers even then is given up.
 
     Args:
@@ -101,8 +105,7 @@ class WorkPool(Generic[U]):
         self._suspects: list[_Piece[U]] = []
         self._seen_worker = time.monotonic()
         self._jobs = JobWatch(client, num_workers=num_workers)
-        self._dead: set[str] = set()
-        """Addresses of workers that died with work."""
+        self._dead = WorkerDeaths(client)
 
     @property
     def deaths(self) -> int:
@@ -123,16 +126,17 @@ class WorkPool(Generic[U]):
             Exception: What ``func`` raises; the rest of the work is cancelled then.
         """
         self._seen_worker = time.monotonic()
-        try:
-            self._feed(func, backlog)
-            while self._flying:
-                future, piece = self._wait()
-                finished = self._settle(future, piece, backlog)
+        with self._dead.listening():
+            try:
                 self._feed(func, backlog)
-                yield from finished
-        finally:
-            self._client.cancel([future for future, _ in self._flying.values()])
-            self._flying.clear()
+                while self._flying:
+                    future, piece = self._wait()
+                    finished = self._settle(future, piece, backlog)
+                    self._feed(func, backlog)
+                    yield from finished
+            finally:
+                self._client.cancel([future for future, _ in self._flying.values()])
+                self._flying.clear()
 
     def _feed(self, func: Callable[..., Any], backlog: Backlog[U]) -> None:
         if self._must_stop():
@@ -147,10 +151,13 @@ class WorkPool(Generic[U]):
 
     def _submit(self, func: Callable[..., Any], piece: _Piece[U]) -> None:
         try:
-            future = self._client.submit(_run_piece, func, piece.units, pure=False)
+            future = self._client.submit(
+                _run_piece, func, piece.units, self._dead.topic, pure=False
+            )
         except TypeError:
             pack((func, piece.units), "the work")
             raise
+        self._dead.look()
         self._flying[future.key] = (future, piece)
         future.add_done_callback(self._done.put)
 
@@ -173,7 +180,7 @@ class WorkPool(Generic[U]):
             value, seconds, worker = self._fetch(future)
             self._jobs.note(worker, has_worked=True)
         except KilledWorker as error:
-            return self._bury(piece, error)
+            return self._bury(piece, error, has_begun=self._dead.had_begun(future.key))
         except TypeError as error:
             if str(error).startswith("Could not serialize object"):
                 reason = str(error).strip().splitlines()[-1]
@@ -197,17 +204,20 @@ class WorkPool(Generic[U]):
         finally:
             fetching.cancel()
 
-    def _bury(self, piece: _Piece[U], error: Any) -> list[Finished[U]]:
+    def _bury(self, piece: _Piece[U], error: Any, *, has_begun: bool) -> list[Finished[U]]:
         """Decide what happens to the work of a dead worker."""
-        piece.deaths += 1
         worker = str(error.last_worker.name)
         self._jobs.note(worker, has_worked=False)
-        # Each piece that it had is reported; one that starts in its place has another address.
-        if error.last_worker.address not in self._dead:
-            self._dead.add(error.last_worker.address)
-            logger.warning("Worker %s died; what it had is done again", worker)
+        cause = self._dead.report(error.last_worker.address, worker)
+        if not has_begun and piece.waits < _MOST_WAITS:
+            piece.waits += 1
+            (self._suspects if piece.is_alone else self._retries).insert(0, piece)
+            return []
+        piece.deaths += 1
         if piece.is_alone and piece.deaths > self._retries_alone:
-            return [Finished(units=piece.units, value=None, worker=worker, is_lost=True)]
+            return [
+                Finished(units=piece.units, value=None, worker=worker, is_lost=True, cause=cause)
+            ]
         if piece.is_alone:
             self._suspects.insert(0, piece)
         elif piece.deaths < _SHARED_DEATHS:
@@ -226,30 +236,16 @@ class WorkPool(Generic[U]):
             raise ParallelError(no_worker_message(self._client, self._start_timeout))
 
 
-def no_worker_message(client: Client, timeout: Seconds) -> str:
-    """Return what is known about workers that did not come."""
-    lines = [
-        f"no worker arrived within {timeout:g} s",
-        "  look into the queue and the logs of the jobs; `parallel.start_timeout` allows more time",
-    ]
-    job_script = getattr(client.cluster, "job_script", None)
-    if job_script is not None:
-        folder = (getattr(client.cluster, "_job_kwargs", None) or {}).get("log_directory")
-        lines.append(f"  logs: {folder or 'where the batch system puts them'}")
-        lines.append("  job script:")
-        lines += [f"    {redact_assignments(line)}" for line in str(job_script()).splitlines()]
-    return "\n".join(lines)
-
-
 def shorten(text: str, limit: int = 200) -> str:
     """Return the start of a long text, with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _run_piece(func: Callable[..., Any], units: list[Any]) -> tuple[Any, Seconds, str]:
+def _run_piece(func: Callable[..., Any], units: list[Any], topic: str) -> tuple[Any, Seconds, str]:
     """Run on a worker."""
     from distributed import get_worker
 
+    announce(topic)
     started = time.perf_counter()
     value = func(units)
     return value, time.perf_counter() - started, str(get_worker().name)

@@ -100,7 +100,7 @@ def show_error(
     """
     notes = getattr(error, "__notes__", [])
     if issubclass(kind, KeyboardInterrupt):
-        sys.stderr.write("interrupted\n")
+        sys.stderr.write("\n".join(["interrupted", *notes]) + "\n")
     elif _explains_itself(kind):
         sys.stderr.write("\n".join([f"error: {error}", *notes]) + "\n")
     elif any(note.startswith(BUILD_NOTE) for note in notes) and not _is_in_recipe(trace):

@@ -170,6 +170,8 @@ def _report_failure(report: StageReport, error: BaseException, log: logging.Logg
             report.seconds,
             f" ({cause})" if str(cause) else "",
         )
+        for note in getattr(cause, "__notes__", []):
+            log.error("%s", note)
         return
     # The console shows the error once, when it leaves the program, and the table names this file.
     log.error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from espnet3.components.inference.settings import BatchingSettings, choose_mode
@@ -39,9 +39,15 @@ class Batch(NamedTuple):
             Batch(self.indices[middle:], self.is_list, self.longest),
         )
 
+    def without(self, indices: Collection[int]) -> list[Batch]:
+        """Return one batch of the others, if there are any, and one for each of the given ones."""
+        rest = tuple(index for index in self.indices if index not in indices)
+        parts = [Batch(rest, self.is_list, self.longest)] if rest else []
+        return parts + [Batch((i,), self.is_list, self.longest) for i in indices]
+
     def singles(self) -> list[Batch]:
         """Return one batch for each sample."""
-        return [Batch((index,), self.is_list, self.longest) for index in self.indices]
+        return self.without(self.indices)
 
 
 def plan_batches(

@@ -169,11 +169,11 @@ class DecodeEngine:
         return decoded
 
     def _decode(self, batch: Batch, decoded: _Decoded) -> None:
-        """Decode a batch; what fails is halved until the culprit is alone."""
+        """Decode a batch; what fails is taken apart until the culprit is alone."""
         outcome = decoded.outcome
         if self._is_over(outcome):
             return
-        is_oom, parts = False, list(batch.halves()) if len(batch.indices) > 1 else []
+        is_oom, parts = False, self._take_apart(batch)
         try:
             decoded.results.extend(self._call(batch, self._env))
         except Exception as error:
@@ -183,7 +183,7 @@ class DecodeEngine:
             if not parts and not (is_oom and self._build_on_cpu):
                 self._fail(batch, error, outcome, kind="oom" if is_oom else "exception")
             elif parts:
-                logger.info("A batch of %d samples failed (%s); halved", len(batch.indices), error)
+                logger.info("A batch of %d samples failed: %s", len(batch.indices), error)
         else:
             self._limit.fitted()
             return
@@ -196,6 +196,13 @@ class DecodeEngine:
                 self._decode_on_cpu(batch, decoded, self._build_on_cpu)
         for part in parts:
             self._decode(part, decoded)
+
+    def _take_apart(self, batch: Batch) -> Sequence[Batch]:
+        """Return what to try if a batch fails: without what cannot be read, else its halves."""
+        if len(batch.indices) == 1:
+            return []
+        unread = self._dataset.unread(batch.indices)
+        return batch.without(unread) if unread else batch.halves()
 
     def _decode_on_cpu(self, batch: Batch, decoded: _Decoded, build: Callable[[], Any]) -> None:
         if self._cpu_env is None:

@@ -26,7 +26,7 @@ from espnet3.systems.base.inference_state import STATE_DIR, FinishedRun, discard
 from espnet3.systems.base.inference_verify import choose_samples, find_differences
 from espnet3.systems.base.inference_workers import Workforce
 from espnet3.systems.base.settings import InferenceSettings
-from espnet3.utils.stop_signals import deferred_stop, end_if_asked
+from espnet3.utils.stop_signals import StageInterrupted, deferred_stop, end_if_asked
 from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
@@ -70,11 +70,16 @@ def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: W
         test_set.folder,
         num_samples=wanted,
         parts=test_set.parts,
-        keeps_earlier=settings.reuses_finished_run and test_set.works_by_index,
+        keeps_earlier=keeps_earlier(test_set, settings),
         fields=settings.output_fields(),
     )
     with journal:
         _Run(test_set, settings, workforce, journal, wanted).decode()
+
+
+def keeps_earlier(test_set: TestSet, settings: InferenceSettings) -> bool:
+    """Tell whether what an interrupted run has decoded is not decoded again."""
+    return settings.reuses_finished_run and test_set.works_by_index
 
 
 class _Run:
@@ -127,7 +132,9 @@ class _Run:
                     self._collect(self._outcomes(progress), progress)
                 end_if_asked()
                 self._verify()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt | StageInterrupted):
+                    error.add_note(self._how_far())
                 # A full disk must not hide what ended the run.
                 with contextlib.suppress(OSError):
                     self._write_report(progress)
@@ -140,6 +147,12 @@ class _Run:
         self.report.num_done, self.report.seconds = self.journal.count, progress.seconds
         self.report.worker_deaths = self.workforce.deaths
         self.report.write(self.test_set.folder)
+
+    def _how_far(self) -> str:
+        goes_on = keeps_earlier(self.test_set, self.settings)
+        rest = "; the same command goes on from there" if goes_on else ""
+        counts = f"{self.journal.count} of {self.num_wanted}"
+        return f"test set {self.test_set.name}: {counts} utterances are done{rest}"
 
     def _outcomes(self, progress: Progress) -> Generator[Outcome, None, None]:
         if not self.test_set.works_by_index:

@@ -32,6 +32,7 @@ class ReadAhead:
         self._pinned_keys = pinned_keys
         # Filled in one thread and read in another; each access is one step of the interpreter.
         self._ready: dict[int, Any] = {}
+        self._unread: set[int] = set()
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int):
@@ -52,7 +53,8 @@ class ReadAhead:
             # A suppress block is slower than a data set in memory.
             try:
                 sample = self._dataset[index]
-            except Exception:  # noqa: S112
+            except Exception:
+                self._unread.add(index)
                 continue
             self._ready[index] = self._pinned(sample) if self._pinned_keys else sample
 
@@ -61,10 +63,15 @@ class ReadAhead:
         found = [self._ready.get(index) for index in indices]
         return [sample for sample in found if isinstance(sample, Mapping)]
 
+    def unread(self, indices: Iterable[int]) -> list[int]:
+        """Return those samples that could not be read."""
+        return [index for index in indices if index in self._unread] if self._unread else []
+
     def forget(self, indices: Iterable[int]) -> None:
         """Free the memory of samples."""
         for index in indices:
             self._ready.pop(index, None)
+            self._unread.discard(index)
 
     def name(self, index: int, key: str) -> str | None:
         """Return the id of a sample, if it can be read and has one."""

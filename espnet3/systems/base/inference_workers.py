@@ -195,7 +195,7 @@ class Workforce:
 
 def _lost(finished: Finished[Batch]) -> Outcome:
     message = (
-        f"every worker that took it died, the last was {finished.worker}; "
+        f"every worker that took it died, the last was {finished.worker}{finished.cause}; "
         "did it run out of memory? the workers' logs may tell"
     )
     indices = [index for batch in finished.units for index in batch.indices]

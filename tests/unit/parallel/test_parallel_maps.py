@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from espnet3.errors import ParallelError
 from espnet3.parallel import clusters, parallel
+from espnet3.parallel.backlog import Backlog
 from espnet3.parallel.base_runner import BaseRunner
 from espnet3.parallel.parallel import (
     build_client,
@@ -20,6 +21,7 @@ from espnet3.parallel.parallel import (
     parallel_map,
     set_parallel,
 )
+from espnet3.parallel.work_pool import WorkPool
 
 LOCAL = OmegaConf.create({"env": "local", "n_workers": 2})
 
@@ -105,6 +107,38 @@ def test_work_of_a_killed_worker_is_done_by_another(cluster_client, tmp_path):
         return x
 
     assert parallel_map(work, range(20), client=cluster_client) == list(range(20))
+
+
+def test_only_begun_work_is_suspected_and_the_signal_is_named(cluster_client, tmp_path, caplog):
+    def work(x):
+        if x == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (tmp_path / str(x)).open("a") as stream:
+            stream.write(".")
+        time.sleep(0.2)
+        return x
+
+    pool = WorkPool(cluster_client, num_workers=1)
+    done = list(pool.run(_each(work), Backlog(range(3), num_workers=1)))
+    (lost,) = [piece for piece in done if piece.is_lost]
+    assert (lost.units, lost.cause) == ([0], " (SIGKILL)")
+    assert "died (SIGKILL)" in caplog.text
+    with pytest.raises(ParallelError, match=r"the last was \d+ \(SIGKILL\)"):
+        lost.take()
+    # One that waited behind the culprit is done once, by the next worker.
+    assert [(tmp_path / name).read_text() for name in "12"] == [".", "."]
+    assert pool.deaths == 4
+
+
+def _each(work):
+    return lambda units: [work(unit) for unit in units]
+
+
+@pytest.mark.parametrize("run", [parallel_map, lambda *a: list(parallel_for(*a))])
+def test_no_items_need_no_cluster(run, monkeypatch):
+    monkeypatch.setattr(parallel, "build_cluster", None)
+    set_parallel(LOCAL)
+    assert run(abs, []) == []
 
 
 def test_a_client_lives_as_long_as_its_block():

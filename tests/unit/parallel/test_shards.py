@@ -149,6 +149,16 @@ def test_complete_shards_of_an_interrupted_run_are_kept(tmp_path, interrupted):
     assert marks(tmp_path) == []
 
 
+def test_shards_without_their_manifest_are_made_again_and_that_is_said(
+    tmp_path, interrupted, caplog
+):
+    (tmp_path / "manifest.json").unlink()
+    assert interrupted()(range(4)) == [2, 4, 6, 8]
+    assert marks(tmp_path) == []
+    assert "manifest.json is gone" in caplog.text
+    assert (tmp_path / "manifest.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("changes", "items"), [({"resume": False}, 4), ({"seed": 1}, 4), ({"resume": True}, 3)]
 )

@@ -18,7 +18,7 @@ def death(number):
 def test_a_worker_that_had_several_pieces_dies_once(caplog):
     pool = WorkPool(NO_JOBS, num_workers=2)
     for number in (1, 1, 2):
-        pool._bury(_Piece([7]), death(number))
+        pool._bury(_Piece([7]), death(number), has_begun=True)
     assert pool.deaths == 2
     assert caplog.text.count("Worker w died") == 2
     assert len(pool._retries) == 3
@@ -29,9 +29,22 @@ def test_retries_say_how_many_more_workers_a_lone_unit_may_kill(retries):
     pool = WorkPool(NO_JOBS, num_workers=2, retries=retries)
     piece = _Piece([7], is_alone=True)
     for number in range(retries):
-        assert pool._bury(piece, death(number)) == []
-    (lost,) = pool._bury(piece, death(retries))
+        assert pool._bury(piece, death(number), has_begun=True) == []
+    (lost,) = pool._bury(piece, death(retries), has_begun=True)
     assert (lost.units, lost.is_lost, pool.deaths) == ([7], True, retries + 1)
+
+
+def test_work_that_only_waited_on_dead_workers_is_no_suspect_for_a_while():
+    pool = WorkPool(NO_JOBS, num_workers=2)
+    piece = _Piece([1, 2])
+    for number in range(10):
+        pool._bury(piece, death(number), has_begun=False)
+        assert pool._retries.pop(0) is piece
+    assert (piece.deaths, pool._suspects) == (0, [])
+    # Whoever has not heard of its begin must not wait for ever.
+    for number in range(10, 12):
+        pool._bury(piece, death(number), has_begun=False)
+    assert [suspect.units for suspect in pool._suspects] == [[1], [2]]
 
 
 def test_nothing_is_handed_out_after_the_signal_to_stop():

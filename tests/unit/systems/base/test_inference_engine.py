@@ -39,6 +39,30 @@ class TestFailures:
         assert [f["index"] for f in report(folder)["failures"]] == [3, 7]
         assert report(folder)["num_done"] == 10
 
+    @pytest.mark.parametrize("on_error", ["record", "raise"])
+    def test_a_sample_that_cannot_be_read_costs_its_batch_no_further_calls(
+        self, run, tmp_path, monkeypatch, on_error
+    ):
+        def read(self, index):
+            if index in (2, 5):
+                raise OSError("no such recording")
+            return original(self, index)
+
+        original = toy.ToyDataset.__getitem__
+        monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+        keys = {"batch_size": 12, **execution(on_error=on_error, max_failures=2)}
+        if on_error == "record":
+            folder = run(**keys)
+            assert len(hyps(folder)) == 10
+        else:
+            with pytest.raises(OSError, match="no such recording"):
+                run(**keys)
+            folder = tmp_path / "out" / "clean"
+        assert [len(speech) for speech in toy.seen if isinstance(speech, list)] == [10]
+        found = report(folder)
+        assert [f["index"] for f in found["failures"]] == [2, 5][: 2 if on_error == "record" else 1]
+        assert found["num_done"] == 10
+
     def test_too_many_recorded_failures_end_the_stage(self, run):
         with pytest.raises(RuntimeError, match=r"1 of 12 samples failed.*max_failures"):
             run(model="PickyModel", arguments={"bad": [3]}, **execution(on_error="record"))

@@ -26,6 +26,7 @@ CODE = """
 import json, sys
 from omegaconf import OmegaConf
 from espnet3.systems.base.inference import infer
+from espnet3.utils.run_cli import show_error
 from espnet3.utils.stages_utils import run_stages
 
 class System:
@@ -35,6 +36,7 @@ class System:
         infer(OmegaConf.create(json.loads(sys.argv[1])))
 
 if __name__ == "__main__":
+    sys.excepthook = show_error
     run_stages(System(), ["infer"])
 """
 
@@ -110,8 +112,13 @@ def test_a_signal_ends_the_stage_in_order_and_the_next_run_does_the_rest(
     process = start(config(tmp_path / "out"))
     wait_for(lambda: len(lines(tmp_path / "out")) >= 3, process)
     process.send_signal(number)
-    assert process.wait(timeout=10) in codes
+    error = process.communicate(timeout=10)[1]
+    assert process.returncode in codes
     done = lines(tmp_path / "out")
+    progress = f"test set clean: {len(done)} of 150 utterances are done; the same command goes on"
+    assert progress in error
+    if number == signal.SIGINT:
+        assert error.splitlines()[-1] == f"{progress} from there"
     assert done == list(range(len(done)))
     report = json.loads((tmp_path / "out" / "clean" / "inference_report.json").read_text())
     assert report["num_done"] == len(done)
