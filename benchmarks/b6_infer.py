@@ -1,18 +1,22 @@
 """B6: what the ``infer`` stage costs beyond the model.
 
-Three parts. A small torch model one sample at a time and in batches, against a bare loop that
+Four parts. A small torch model one sample at a time and in batches, against a bare loop that
 builds the same model and goes over the same samples in the same batches: speed of the stage divided
 by that of the loop, in processor time of the one thread that both take, once with all that the
-stage does once per test set and once without what a test set of one sample takes. A trivial model
+stage does once per test set and once without what a test set of one sample takes. That is pure
+overhead, for all samples have the same length. A small Conformer on utterances of 1 to 15 s,
+against a bare loop over batches of 16 in the order of the data set, which pads a lot: the same
+ratio for the stage with the same batches, and for `dynamic` ones within a cost budget; the texts
+must be the same. A trivial model
 over many samples: microseconds per sample, from the data set to the SCP file. The same
 single-threaded model in this process and with two workers: ratio of the decoding times, without the
 start of the workers.
 
-The first two parts hold on a busy machine. The ratio of the third needs idle cores, one per worker:
-run it with ``--only workers`` and nothing else on the machine. The processor time that workers take
-beyond one process is shown too and says more where the machine is busy.
+The first three parts hold on a busy machine. The ratio of the last needs idle cores, one per
+worker: run it with ``--only workers`` and nothing else on the machine. The processor time that
+workers take beyond one process is shown too and says more where the machine is busy.
 
-    python benchmarks/b6_infer.py [--items 200000] [--samples 2000] [--repeats 5] [--only loop]
+    python benchmarks/b6_infer.py [--items 200000] [--samples 2000] [--repeats 5] [--only lengths]
 """
 
 from __future__ import annotations
@@ -39,6 +43,8 @@ pin_threads()
 import torch  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
+from espnet3.components.layers.conformer import ConformerEncoder  # noqa: E402
+from espnet3.components.layers.frontend import LogMelFrontend  # noqa: E402
 from espnet3.systems.base.inference import infer  # noqa: E402
 
 HERE = "benchmarks.b6_infer"
@@ -60,11 +66,31 @@ class Samples:
         return {"utt_id": f"utt{index:07d}", "speech": self.speech[index % 16]}
 
 
+class Speech:
+    """Noise whose lengths are spread as those of utterances are, and told without reading."""
+
+    sample_rate = 16000
+
+    def __init__(self, count: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        seconds = torch.randn(count, generator=generator).mul(0.6).add(1.5).exp().clamp(1, 15)
+        self.lengths = [int(self.sample_rate * value) for value in seconds.tolist()]
+        self.noise = torch.randn(16 * self.sample_rate, generator=generator) / 10
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        start = 97 * index % self.sample_rate
+        speech = self.noise[start : start + self.lengths[index]]
+        return {"utt_id": f"utt{index:07d}", "speech": speech}
+
+
 class Organizer:
     """Test sets of any size."""
 
     def __init__(self, test: list[dict[str, Any]]) -> None:
-        self.test = {entry["name"]: Samples(entry["count"]) for entry in test}
+        self.test = {entry["name"]: globals()[entry["data"]](entry["count"]) for entry in test}
 
 
 class Trivial:
@@ -93,6 +119,29 @@ class Network:
         return texts if is_list else texts[0]
 
 
+class Recognizer:
+    """Log-mel features, a small Conformer and greedy decoding; padding costs what speech does."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        sizes = {"output_size": 64, "num_blocks": 2, "linear_units": 128}
+        self.frontend = LogMelFrontend(n_mels=40)
+        self.encoder = ConformerEncoder(40, **sizes, subsampling_channels=32).eval()
+        self.head = torch.nn.Linear(64, 30)
+
+    def __call__(self, speech: list[Any]) -> list[str]:
+        lengths = torch.tensor([len(item) for item in speech])
+        padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True)
+        with torch.no_grad():
+            hidden, lengths = self.encoder(*self.frontend(padded, lengths))
+            best = self.head(hidden).argmax(-1)
+        tokens = [
+            row[:n].unique_consecutive().tolist() for row, n in zip(best, lengths, strict=True)
+        ]
+        return [" ".join(map(str, row)) for row in tokens]
+
+
 def build_output(data: Any, model_output: Any, idx: Any) -> Any:
     if isinstance(idx, list):
         rows = zip(data, model_output, strict=True)
@@ -100,12 +149,17 @@ def build_output(data: Any, model_output: Any, idx: Any) -> Any:
     return {"utt_id": data["utt_id"], "hyp": model_output}
 
 
-def run_stage(folder: str, model: str, count: int, **changes: Any) -> dict[str, Any]:
+def run_stage(
+    folder: str, model: str, count: int, data: str = "Samples", **changes: Any
+) -> dict[str, Any]:
     """Run the stage and return its report."""
     config = {
         "recipe_dir": ".",
         "inference_dir": folder,
-        "dataset": {"_target_": f"{HERE}.Organizer", "test": [{"name": "test", "count": count}]},
+        "dataset": {
+            "_target_": f"{HERE}.Organizer",
+            "test": [{"name": "test", "count": count, "data": data}],
+        },
         "model": {"_target_": f"{HERE}.{model}"},
         "input_key": "speech",
         "output_fn": f"{HERE}.build_output",
@@ -121,9 +175,15 @@ def run_stage(folder: str, model: str, count: int, **changes: Any) -> dict[str, 
     return dict(json.loads((Path(folder) / "test" / "inference_report.json").read_text()))
 
 
-def bare_loop(count: int, batch_size: int | None, folder: str) -> float:
+def bare_loop(
+    count: int,
+    batch_size: int | None,
+    folder: str,
+    model_cls: type[Any] = Network,
+    data_cls: type[Any] = Samples,
+) -> float:
     started = time.process_time()
-    model, dataset = Network(), Samples(count)
+    model, dataset = model_cls(), data_cls(count)
     with (Path(folder) / "bare.scp").open("w", encoding="utf-8") as stream:
         for start in range(0, count, batch_size or 1):
             data = [dataset[i] for i in range(start, min(start + (batch_size or 1), count))]
@@ -164,6 +224,42 @@ def compare_with_loop(folder: str, count: int, repeats: int) -> None:
         print(f"stage / loop {ratio:.3f}, without the fixed cost {steady:.3f}  (aim {aim})")
 
 
+def compare_lengths(folder: str, count: int, repeats: int) -> None:
+    """Compare on utterances of different lengths."""
+    lengths = Speech(count).lengths
+    seconds = sum(lengths) / Speech.sample_rate
+    padded = [len(part) * max(part) for s in range(0, count, 16) if (part := lengths[s : s + 16])]
+    budget = {"batching": {"mode": "dynamic", "max_cost": 16 * 6 * Speech.sample_rate}}
+    settings = {
+        "batch_size: 16": {"batch_size": 16},
+        "cost budget": {"execution": budget},
+    }
+    reports: dict[str, Any] = {}
+
+    def stage(name: str) -> float:
+        started = time.process_time()
+        reports[name] = run_stage(
+            f"{folder}/{name[:5]}", "Recognizer", count, data="Speech", **settings[name]
+        )
+        return time.process_time() - started
+
+    runs = {name: lambda name=name: stage(name) for name in settings}
+    loop = {"loop": lambda: bare_loop(count, 16, folder, Recognizer, Speech)}
+    results = interleave({**loop, **runs}, repeats)
+    rtf = statistics.median(results["loop"]) / seconds
+    print(f"{count} utterances of 1 to 15 s: RTF {rtf:.4f} in a bare loop over batches of 16,")
+    print(f"  of which {100 - 100 * sum(lengths) / sum(padded):.1f} % are padding")
+    expected = set((Path(folder) / "bare.scp").read_text().splitlines())
+    for name in settings:
+        lines = (Path(folder) / name[:5] / "test" / "hyp.scp").read_text().splitlines()
+        waste = reports[name]["padding_waste"]
+        print(
+            f"  {name}: stage / loop {median_ratio(results, 'loop', name):.3f}  (aim 1.0), padding "
+            f"{'as there' if waste is None else f'{100 * waste:.1f} %'}, "
+            f"{len(expected.symmetric_difference(lines)) // 2} texts differ"
+        )
+
+
 def measure_overhead(folder: str, items: int) -> None:
     cpu = time.process_time()
     report = run_stage(folder, "Trivial", items)
@@ -199,13 +295,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", choices=("loop", "overhead", "workers"), default=None)
+    parser.add_argument("--only", choices=("loop", "lengths", "overhead", "workers"), default=None)
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("espnet3").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         if args.only in (None, "loop"):
             compare_with_loop(folder, args.samples, args.repeats)
+        if args.only in (None, "lengths"):
+            compare_lengths(folder, max(16, args.samples // 16), min(3, args.repeats))
         if args.only in (None, "overhead"):
             measure_overhead(folder, args.items)
         if args.only in (None, "workers"):
