@@ -54,6 +54,11 @@ class ModelProvider(EnvironmentProvider):
     def build_model(config: DictConfig) -> Any:
         """Return the model."""
 
+    @classmethod
+    def provide_model(cls, config: DictConfig) -> Any:
+        """Return the model for a worker: a new one, unless a subclass knows better."""
+        return cls.build_model(config)
+
     def build_worker_setup_fn(self) -> Callable[[], dict[str, Any]]:
         """Return a function that builds data set and model anew, with the present ``params``.
 
@@ -72,7 +77,7 @@ class ModelProvider(EnvironmentProvider):
         def build_env() -> dict[str, Any]:
             return {
                 "dataset": cls.build_dataset(config),
-                "model": cls.build_model(config),
+                "model": cls.provide_model(config),
                 **params,
             }
 

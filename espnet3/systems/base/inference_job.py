@@ -16,6 +16,7 @@ from espnet3.parallel.worker_env import current_env
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_writer import RecordWriter
+from espnet3.systems.base.kept_model import keep_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,13 @@ def make_setup(
     job: DecodeJob,
     build_env: Callable[[], dict[str, Any]],
     build_on_cpu: Callable[[], Any] | None = None,
+    *,
+    stage: str | None = None,
 ) -> Callable[[], dict[str, Any]]:
-    """Return the function that builds the engine of a worker."""
+    """Return the function that builds the engine of a worker, which keeps models of ``stage``."""
 
     def setup() -> dict[str, Any]:
+        keep_model(stage)
         return {"engine": job.build_engine(build_env(), build_on_cpu)}
 
     return setup

@@ -11,7 +11,12 @@ from omegaconf.errors import UnsupportedValueType
 
 from espnet3.errors import ConfigError, did_you_mean
 from espnet3.parallel.env_provider import ModelProvider
-from espnet3.utils.config_utils import instantiate_config
+from espnet3.systems.base.kept_model import kept_or_built
+from espnet3.utils.config_utils import instantiate_config, to_plain
+from espnet3.utils.fingerprint import fingerprint
+
+MODEL_KEYS = ("model", "recipe_dir", "device", "device_index", "local_rank")
+"""What :meth:`InferenceProvider.build_model` reads of a configuration."""
 
 
 class InferenceProvider(ModelProvider):
@@ -48,8 +53,13 @@ class InferenceProvider(ModelProvider):
 
     def build_env_local(self) -> dict[str, Any]:
         """Build the model, and the test set unless :meth:`local_dataset` already has."""
-        model = self.build_model(self.config)
+        model = _kept_or_built(self, self.config)
         return {"dataset": self.local_dataset(), "model": model, **self.params}
+
+    @classmethod
+    def provide_model(cls, config: DictConfig) -> Any:
+        """Return the model for a worker; that of the test set before, if nothing differs."""
+        return _kept_or_built(cls, config)
 
     def local_dataset(self) -> Any:
         """Return the test set of this process, built once."""
@@ -79,6 +89,14 @@ class InferenceProvider(ModelProvider):
         from espnet3.components.inference import backend
 
         return backend.build_model(_as_config(config))
+
+
+def _kept_or_built(owner: Any, config: DictConfig) -> Any:
+    """Return the model of a provider or its class; one that is built in its own way is built."""
+    if owner.build_model is not InferenceProvider.build_model:
+        return owner.build_model(config)
+    key = fingerprint([to_plain(config.get(name)) for name in MODEL_KEYS])
+    return kept_or_built(key, lambda: InferenceProvider.build_model(config))
 
 
 def _as_config(config: DictConfig | Mapping[str, Any] | None) -> DictConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import uuid
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,7 @@ from espnet3.parallel.work_pool import Finished, WorkPool
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_job import DecodeJob, decode_units, find_capacity, make_setup
 from espnet3.systems.base.inference_outcome import Failure, Outcome
+from espnet3.systems.base.kept_model import keep_model
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.stop_signals import end_if_asked, received_signal
 
@@ -49,13 +51,17 @@ class Workforce:
         self._client: Client | None = None
         self._job: DecodeJob | None = None
         self._engine: DecodeEngine | None = None
+        self._stage = uuid.uuid4().hex
         self.deaths = 0
         """Workers that died with work."""
 
     def __enter__(self) -> Self:
+        keep_model(self._stage)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        keep_model(None)
+        self._engine = None
         if self._client is not None:
             close_client(self._client)
 
@@ -122,6 +128,8 @@ class Workforce:
 
     def _engine_here(self, job: DecodeJob, provider: Any) -> DecodeEngine:
         if self._engine is None or self._job is not job:
+            # Its model may be too large to stay beside another one.
+            self._engine = None
             env = provider.build_env_local()
             self._engine = job.build_engine(env, job.cpu_builder(provider, provider))
             self._job = job
@@ -144,7 +152,8 @@ class Workforce:
             self._client = self._connect()
         if self._job is not job:
             on_cpu = job.cpu_builder(provider, type(provider))
-            register_env(self._client, make_setup(job, provider.build_worker_setup_fn(), on_cpu))
+            build_env = provider.build_worker_setup_fn()
+            register_env(self._client, make_setup(job, build_env, on_cpu, stage=self._stage))
             self._job = job
 
     def _decode_on_workers(
