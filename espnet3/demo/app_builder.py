@@ -16,11 +16,13 @@ from omegaconf import DictConfig
 
 from espnet3.demo.audio import load_upload
 from espnet3.demo.details import DetailsPanel
+from espnet3.demo.examples import read_examples
 from espnet3.demo.resolve import load_demo_config, resolve_ui
 from espnet3.demo.runtime import DemoRuntime, answer, build_runtime, inside
 from espnet3.demo.settings import UiSettings
 from espnet3.demo.ui import UiSpec, build_ui_from_config, read_ui, require_gradio
 from espnet3.errors import ConfigError, DataError
+from espnet3.publication.model_card import read_card
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.path_utils import is_inside
 from espnet3.utils.types import PathLike
@@ -70,7 +72,9 @@ def build_demo_app(demo_dir: PathLike) -> Any:
         spec = _normalize_ui_spec(ui)
     runtime.inputs = {str(item.name): item for item in settings.inputs or ()}
     runtime.outputs = {str(item.name): item for item in settings.outputs or ()}
-    return _assemble(spec, settings, runtime, _read_article(settings, folder) or spec.article)
+    article = _read_article(settings, folder) or spec.article
+    examples = read_examples(settings, spec, folder)
+    return _assemble(spec, settings, runtime, article, examples)
 
 
 def _normalize_ui_spec(ui: UiSpec | Mapping[str, Any]) -> UiSpec:
@@ -97,17 +101,17 @@ def _read_article(settings: UiSettings, folder: Path) -> str | None:
     if not path.is_file():
         logger.warning("ui.article_path: %s does not exist", path)
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"is not UTF-8 text ({error})", key="ui.article_path", value=str(path),
-            hint="save it as UTF-8",
-        ) from error  # fmt: skip
+    text = read_card(path, key="ui.article_path")
     return text[4:].partition("\n---")[2].lstrip("-\n") if text.startswith("---\n") else text
 
 
-def _assemble(spec: UiSpec, settings: UiSettings, runtime: DemoRuntime, article: str | None) -> Any:
+def _assemble(
+    spec: UiSpec,
+    settings: UiSettings,
+    runtime: DemoRuntime,
+    article: str | None,
+    examples: list[list[Any]],
+) -> Any:
     gr = require_gradio()
     readers = [_choose_reader(component) for component in spec.inputs]
     details = DetailsPanel(has_audio=_takes_audio(spec)) if settings.details else None
@@ -122,6 +126,9 @@ def _assemble(spec: UiSpec, settings: UiSettings, runtime: DemoRuntime, article:
                 for component in spec.outputs:
                     component.render()
                 more = details.render() if details else []
+        if examples:
+            rows = [[str(v) if isinstance(v, Path) else v for v in row] for row in examples]
+            gr.Examples(rows, list(spec.inputs), api_visibility="private")
         if article:
             with gr.Accordion("About", open=False):
                 gr.Markdown(article)
@@ -139,6 +146,7 @@ def _assemble(spec: UiSpec, settings: UiSettings, runtime: DemoRuntime, article:
         theme=_theme(),
         css=_CSS,
         max_file_size=_MAX_FILE_SIZE,
+        allowed_paths=[value for row in examples for value in row if isinstance(value, Path)],
         footer_links=["api"],
         ssr_mode=False,
     )

@@ -164,6 +164,13 @@ def resolve_ui(demo_cfg: DemoConfig) -> Any:
     return to_plain(OmegaConf.merge(default() if default else {}, ui))
 
 
+def read_page_side(demo_cfg: DemoConfig, side: str) -> Any:
+    """Return the ``inputs`` or ``outputs`` of the page, ``None`` when nobody lists them."""
+    default = system_hook(demo_cfg, "build_ui_default")
+    own = (to_plain(demo_cfg.get("ui")) or {}).get(side)
+    return own or (default() if default else {}).get(side)
+
+
 def system_hook(demo_cfg: DemoConfig, name: str) -> Any:
     """Return a function of ``espnet3.systems.<system>.demo``, ``None`` when there is none."""
     system = _system(demo_cfg)

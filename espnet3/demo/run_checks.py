@@ -40,7 +40,7 @@ def check_page(section: Mapping[str, Any]) -> Iterator[ConfigError]:
     ui = section.get("ui") or {}
     if not ui.get("builder"):
         yield from _check_components(section, ui)
-        yield from _check_outputs(section, ui)
+        yield from _check_outputs(section)
 
 
 def _check_components(section: Mapping[str, Any], ui: Mapping[str, Any]) -> Iterator[ConfigError]:
@@ -63,11 +63,10 @@ def _check_components(section: Mapping[str, Any], ui: Mapping[str, Any]) -> Iter
         yield error
 
 
-def _check_outputs(section: Mapping[str, Any], ui: Mapping[str, Any]) -> Iterator[ConfigError]:
-    from espnet3.demo.resolve import resolve_output_keys, system_hook
+def _check_outputs(section: Mapping[str, Any]) -> Iterator[ConfigError]:
+    from espnet3.demo.resolve import read_page_side, resolve_output_keys
 
-    default = system_hook(section, "build_ui_default")
-    outputs = ui.get("outputs") or (default() if default else {}).get("outputs")
+    outputs = read_page_side(section, "outputs")
     if outputs is None:
         yield ConfigError("must be set, because the system has no page of its own", key="ui")
         return

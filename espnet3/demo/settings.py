@@ -13,6 +13,8 @@ from espnet3.publication.path_patterns import PathPatterns
 from espnet3.publication.settings import UploadSettings
 
 _SYSTEM = re.compile(r"[a-z_][a-z0-9_]*")
+PLAIN_KINDS = frozenset({"checkbox", "dropdown", "number", "slider", "text", "textbox"})
+"""Components whose value is no file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,8 @@ class UiSettings:
     """What the user gives."""
     outputs: tuple[ComponentSettings, ...] | None = None
     """What the user sees."""
+    examples: tuple[tuple[Any, ...], ...] | None = ()
+    """Inputs to choose from: for each, a value per input; files lie in the demo folder."""
     details: bool = True
     """Also show time needed, confidence if the result has one, and the spectrogram of audio."""
     concurrency: int = 1
@@ -139,6 +143,9 @@ class PackDemoSettings:
     """Folder of the packed demo; default ``<exp_dir>/demo``."""
     files: tuple[Path | FileEntry, ...] | None = ()
     """Further files and folders to copy."""
+    examples: tuple[Any, ...] | None = ()
+    """Inputs to choose from on the page: each a value, or a list with one for every input. Audio,
+    images and other files are copied."""
     copy: bool = True
     """``false`` links to the files instead, for work on this machine."""
     exclude: tuple[str, ...] | None = ()

@@ -15,7 +15,7 @@ from espnet3.demo.record import RECORD_FILE
 from espnet3.demo.resolve import DEMO_FILE, read_settings
 from espnet3.demo.settings import UploadDemoSettings
 from espnet3.errors import BundleError, ConfigError
-from espnet3.publication.model_card import check_front_matter
+from espnet3.publication.model_card import check_front_matter, read_card
 from espnet3.publication.pack_checks import check_text
 from espnet3.publication.pack_inputs import as_config, find_recipe_root
 from espnet3.publication.upload_plan import (
@@ -58,7 +58,7 @@ class DemoUpload:
         check_text(plan.bundle, plan.recipe_root, plan.secret_scan, verb="upload",
                    key="demo_config.pack.secret_scan")  # fmt: skip
         readme = plan.bundle / "README.md"
-        text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+        text = read_card(readme) if readme.is_file() else ""
         check_front_matter(text)
         if self.settings.repo_type == "space":
             _check_space(text, plan.bundle, self.settings)

@@ -29,6 +29,24 @@ def built_in_template(name: str = DEFAULT_TEMPLATE) -> str:
     return (folder / name).read_text(encoding="utf-8")
 
 
+def read_card(path: Path, *, key: str | None = None) -> str:
+    """Return the text of a model card, or of another text for people.
+
+    Args:
+        path: The file.
+        key: Setting that names it, for the message.
+
+    Raises:
+        ConfigError: If it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"is not UTF-8 text ({error})", key=key, file=path, hint="save it as UTF-8"
+        ) from error
+
+
 def find_template(template: Path | None, recipe_root: Path | None) -> str:
     """Return the text of a model card template.
 
@@ -39,13 +57,14 @@ def find_template(template: Path | None, recipe_root: Path | None) -> str:
 
     Raises:
         FileNotFoundError: If there is no such template.
+        ConfigError: If it is not UTF-8.
     """
     if template is None:
         return built_in_template()
     bases = [base for base in (recipe_root, Path.cwd()) if base is not None]
     for candidate in [template] if template.is_absolute() else [base / template for base in bases]:
         if candidate.is_file():
-            return candidate.read_text(encoding="utf-8")
+            return read_card(candidate)
     try:
         return built_in_template(template.name)
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.publication import scrub
 from espnet3.publication.path_patterns import PathPatterns
 
-_ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_ARTIFACT_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class PackSettings:
             for name in entries or {}:
                 if not _ARTIFACT_NAME.fullmatch(name):
                     raise ConfigError(
-                        "may hold only letters, digits, '_', '.' and '-'",
+                        "may hold only letters, digits, '_', '-', and '.' beside these",
                         key=section,
                         value=name,
                     )

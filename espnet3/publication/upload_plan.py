@@ -15,7 +15,7 @@ import espnet3
 from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication import bundle
 from espnet3.publication.file_kinds import require_plain
-from espnet3.publication.model_card import check_front_matter
+from espnet3.publication.model_card import check_front_matter, read_card
 from espnet3.publication.pack_checks import check_text
 from espnet3.publication.pack_inputs import (
     CONFIG_NAMES,
@@ -83,7 +83,7 @@ class UploadPlan:
         card = self.bundle / "README.md"
         if self.kind.repo_type != "model" or not card.is_file():
             return ()
-        other = find_other_name(card.read_text(encoding="utf-8"), self.repository)
+        other = find_other_name(read_card(card), self.repository)
         if other is None:
             return ()
         return (
@@ -148,7 +148,7 @@ def check_contents(plan: UploadPlan) -> None:
     check_text(plan.bundle, plan.recipe_root, plan.secret_scan, verb="upload")
     card = plan.bundle / "README.md"
     if card.is_file():
-        check_front_matter(card.read_text(encoding="utf-8"))
+        check_front_matter(read_card(card))
     for line in plan.doubts:
         logger.warning("%s", line)
 

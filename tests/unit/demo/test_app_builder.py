@@ -181,11 +181,36 @@ def test_the_article_is_a_file_of_the_demo_without_its_front_matter(tmp_path):
     texts = [block.value for block in component(build_demo_app(folder), "Markdown")]
     assert "# Long" in texts and "short" not in texts
     (folder / "README.md").write_bytes("# Übersicht".encode("latin-1"))
-    with pytest.raises(ConfigError, match=r"article_path(.|\n)*UTF-8(.|\n)*save it as UTF-8"):
+    with pytest.raises(
+        ConfigError, match=r"README\.md: ui\.article_path: is not UTF-8(.|\n)*save it"
+    ):
         build_demo_app(folder)
     write(tmp_path / "secret.txt", "secret")
     with pytest.raises(ConfigError, match="lies outside of the demo"):
         build_demo_app(make_demo(folder, ui={**ui, "article_path": "../secret.txt"}))
+
+
+def test_examples_fill_the_inputs(tmp_path):
+    inputs = [*PAGE["inputs"], {"name": "note", "type": "text"}]
+    folder = make_demo(tmp_path / "demo", ui={**PAGE, "inputs": inputs,
+                                              "examples": [["a.wav", "hello"]]})  # fmt: skip
+    soundfile.write(folder / "a.wav", tone(), 16000)
+    app = build_demo_app(folder)
+    (table,) = component(app, "Dataset")
+    assert table.samples[0][1] == "hello"
+    (load,) = [f for f in app.fns.values() if f.api_name == "load_example"]
+    audio, note = load.fn((0, table.raw_samples[0]))
+    assert note["value"] == "hello"
+    assert Path(str(audio["value"]["path"])).read_bytes() == (folder / "a.wav").read_bytes()
+    assert "/load_example" not in app.get_api_info()["named_endpoints"]
+
+
+@pytest.mark.parametrize("row", [["../a.wav"], ["/etc/hostname"], ["none.wav"], ["a.wav", 1]])
+def test_an_example_is_a_file_of_the_demo(tmp_path, row):
+    for place in (tmp_path, tmp_path / "demo"):
+        write(place / "a.wav", "x")
+    with pytest.raises(ConfigError, match=r"ui\.examples\[0\]"):
+        build_demo_app(make_demo(tmp_path / "demo", ui={**PAGE, "examples": [row]}))
 
 
 def test_markdown_cannot_bring_html_of_its_own(tmp_path):

@@ -118,6 +118,36 @@ def test_files_that_leave_or_hold_the_demo_are_refused(root, entry):
     assert not list((root / "demo").iterdir())
 
 
+def test_examples_become_files_of_the_demo_and_a_table_of_the_page(root, tmp_path):
+    write(root / "a.wav", "1")
+    write(tmp_path / "other" / "a.wav", "2")
+    page = {"inputs": [{"name": "speech", "type": "audio"}, {"name": "beam", "type": "number"}]}
+    examples = [["a.wav", 3], [str(tmp_path / "other" / "a.wav"), 5], ["a.wav", 1]]
+    pack = {"out_dir": "demo", "examples": examples}
+    demo = pack_demo(make_system(config(ui=page, pack=pack)))
+    assert read(demo / "demo.yaml")["ui"]["examples"] == [
+        ["examples/a.wav", 3], ["examples/a-2.wav", 5], ["examples/a.wav", 1]
+    ]  # fmt: skip
+    assert (demo / "examples" / "a-2.wav").read_text() == "2"
+    # Without a page of its own the demo has that of the system, whose input is one recording.
+    demo = pack_demo(make_system(config(pack={"out_dir": "demo", "examples": ["a.wav"]})))
+    assert read(demo / "demo.yaml")["ui"] == {"examples": [["examples/a.wav"]]}
+    assert not (demo / "examples" / "a-2.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (["a.wav", 3], r"examples\[0\] = .*must have a value for each input of the page: speech"),
+        ("none.wav", r"examples\[0\] = 'none.wav': no such file"),
+        ("conf", r"examples\[0\] = 'conf': is a folder"),
+    ],
+)
+def test_examples_that_the_page_could_not_show(root, example, message):
+    with pytest.raises(ConfigError, match=message):
+        pack_demo(make_system(config(pack={"out_dir": "demo", "examples": [example]})))
+
+
 def test_a_pipe_is_refused_wherever_it_comes_from(root):
     os.mkfifo(root / "pipe")
     with pytest.raises(BundleError, match="neither file nor folder"):

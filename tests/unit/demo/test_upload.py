@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from espnet3.demo import trial
-from espnet3.demo.pack import upload_demo
+from espnet3.demo.pack import pack_demo, upload_demo
 from espnet3.demo.upload import plan_upload_demo
 from espnet3.errors import BundleError, ConfigError, HubError, MissingConfigError
 from espnet3.utils import publish_utils
 from tests.unit.demo.conftest import make_system
+from tests.unit.publication.conftest import write
 from tests.unit.publication.test_upload import _client, hub  # noqa: F401 - the client of the Hub
 
 
@@ -67,6 +68,20 @@ def test_a_demo_is_tried_out_and_sent_whole(packed, client, tried):
     assert {"app.py", "demo.yaml", "README.md", "requirements.txt", "model/meta.yaml"} <= sent[
         "files"
     ]
+
+
+def test_every_file_of_a_listed_folder_is_sent(client, tried, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = {"_target_": "tests.unit.demo.backends.Length"}
+    write(tmp_path / "infer.yaml", {"model": model, "input_key": "speech"})
+    for name in ("assets/a.txt", "assets/deep/b.bin"):
+        write(tmp_path / name, name)
+    upload = {"hf_repo": "ada/digits"}
+    pack = {"out_dir": "demo", "files": ["assets"]}
+    made = {"system": "asr", "infer_config": "infer.yaml", "pack": pack, "upload_demo": upload}
+    pack_demo(make_system(made))
+    upload_demo(make_system(made))
+    assert {"assets/a.txt", "assets/deep/b.bin", "config/infer.yaml"} <= client.calls[1][1]["files"]
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

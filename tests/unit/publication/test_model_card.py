@@ -142,6 +142,13 @@ def test_a_missing_template_is_an_error(recipe):
         recipe.pack()
 
 
+def test_a_template_in_another_encoding_is_an_error(recipe):
+    write(recipe.root / "src" / "card.md", "für dich".encode("latin-1"))
+    recipe.pack_model["readme_template"] = "src/card.md"
+    with pytest.raises(ConfigError, match=r"card\.md: is not UTF-8"):
+        recipe.pack()
+
+
 @pytest.mark.parametrize("block", ["a: [", "- a"])
 def test_front_matter_that_the_hub_could_not_read_is_refused(block):
     with pytest.raises(ConfigError, match="front matter"):

@@ -66,7 +66,7 @@ def test_misspelt_keys_are_refused_with_a_suggestion():
         parse_settings({"hf_rep": "a/b"}, UploadSettings, key="upload_model")
 
 
-@pytest.mark.parametrize("name", ["a/b", "", "a b", "../x"])
+@pytest.mark.parametrize("name", ["a/b", "", "a b", "../x", ".", ".."])
 def test_artifact_names_are_plain(name):
     with pytest.raises(ValueError, match="letters, digits"):
         parse({"files": {name: "x"}})

@@ -196,6 +196,13 @@ def test_what_exists_is_refused_without_update(hub, folder):
         upload(folder, update=False)
 
 
+def test_a_repository_that_somebody_makes_meanwhile_is_refused_without_update(hub, folder):
+    hub.hook = lambda method, path: 409 if path.endswith("/repos/create") else None
+    with pytest.raises(HubError, match=r"already exists\n  set .*upload_model\.update: true"):
+        upload(folder, update=False)
+    assert not hub.repositories
+
+
 def test_a_private_model_never_goes_to_a_public_repository(hub, folder):
     upload(folder)
     with pytest.raises(HubError, match="is public"):
