@@ -72,7 +72,7 @@ def load_upload(path: str) -> tuple[Hz, Any]:
     try:
         samples, rate = audio.load(path)
     except audio.AudioError as error:
-        reason = str(error).rpartition(f"{path}: ")[2].partition(": Error")[0]
+        reason = str(error).rpartition(f"{path}: ")[2].partition(": ")[0]
         raise DataError(f"{Path(path).name} {reason}. {_FORMATS}") from error
     return rate, samples
 
