@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from espnet3.errors import ConfigError, MissingConfigError
+from espnet3.errors import ConfigError, MissingConfigError, did_you_mean
 from espnet3.utils.config_merge import walk
 from espnet3.utils.config_sources import flat_key, get_sources, locate
 from espnet3.utils.import_utils import import_object
@@ -79,6 +79,14 @@ class RunRequest:
         plain = _plain(node)
         return default if plain is None or is_open(plain) else plain
 
+    def texts(self, path: str) -> Iterator[tuple[str, str]]:
+        """Yield the texts under ``<slot>.<key>``, one or a list of them, each behind its key."""
+        value = self.get(path)
+        items = {f"{path}[{i}]": v for i, v in enumerate(value)} if isinstance(value, list) else {}
+        for key, text in items.items() if items else [(path, value)]:
+            if isinstance(text, str) and not is_open(text):
+                yield key, text
+
     def section(self, slot: str) -> dict[str, Any]:
         """Return a slot as plain containers, without top-level keys whose value is unknown."""
         plain: dict[str, Any] = _plain(self.configs[slot])
@@ -143,8 +151,15 @@ class RunRequest:
 
     def exists(self, path: str | Path) -> bool:
         """Tell whether a file exists, from here or from the recipe's folder."""
-        roots = {Path(), *(Path(str(self.get(f"{s}.recipe_dir", "."))) for s in self.configs)}
-        return any((root / path).exists() for root in roots)
+        return any((root / path).exists() for root in self._roots())
+
+    def similar(self, path: str | Path) -> str | None:
+        """Return advice about a file that does not exist: one beside it with nearly its name."""
+        beside = (child.name for root in self._roots() for child in (root / path).parent.glob("*"))
+        return did_you_mean(Path(path).name, beside)
+
+    def _roots(self) -> set[Path]:
+        return {Path(), *(Path(str(self.get(f"{s}.recipe_dir", "."))) for s in self.configs)}
 
 
 def check_run(run: RunRequest) -> list[Finding]:

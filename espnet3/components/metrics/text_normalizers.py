@@ -12,6 +12,7 @@ from typing import Any
 from espnet3.errors import ConfigError, did_you_mean
 from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.import_utils import import_object
+from espnet3.utils.source_lookup import check_import_path
 
 _PROBE = "ＡｂＣ ﬁ Straße İ É e\u0301 don't “co-op”, 1,000.5 € 3% 漢字 かな، हिन्दी\t x  y\u3000z…"
 """A text on which normalisers differ; its image is part of their hash."""
@@ -74,14 +75,29 @@ def build_normalizer(names: str | Iterable[str] | None) -> TextNormalizer:
     return TextNormalizer([_find_step(name) for name in listed])
 
 
+def check_normalizer(name: str) -> ConfigError | None:
+    """Return what is wrong with a name, found without importing; ``None`` if nothing is.
+
+    Args:
+        name: As for :func:`build_normalizer`.
+    """
+    if name in _STEPS:
+        return None
+    return check_import_path(name, key="normalizer") if "." in name else _unknown(name)
+
+
+def _unknown(name: str) -> ConfigError:
+    hint = did_you_mean(name, _STEPS) or (
+        f"there are {', '.join(sorted(_STEPS))}; or name a function by its dotted path"
+    )
+    return ConfigError("is not a text normaliser", key="normalizer", value=name, hint=hint)
+
+
 def _find_step(name: str) -> Step:
     if name in _STEPS:
         return _STEPS[name]
     if "." not in name:
-        hint = did_you_mean(name, _STEPS) or (
-            f"there are {', '.join(sorted(_STEPS))}; or name a function by its dotted path"
-        )
-        raise ConfigError("is not a text normaliser", key="normalizer", value=name, hint=hint)
+        raise _unknown(name)
     function = import_object(name, key="normalizer")
     if not callable(function):
         raise ConfigError("must be a function on texts", key="normalizer", value=name)

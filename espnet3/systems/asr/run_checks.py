@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
-from espnet3.systems.asr.settings import MODEL_STATS, TokenizerSettings
+from espnet3.systems.asr.settings import (
+    MODEL_STATS,
+    PARAMETER_PARTS,
+    PART_TYPES,
+    TokenizerSettings,
+)
 from espnet3.systems.base.monitored_metrics import check_names
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.layer_sizes import check_conformer_sizes
@@ -37,6 +42,7 @@ def check_asr(run: RunRequest) -> Iterator[Finding]:
         yield from _check_encoder(run)
         yield from _check_normalizer(run)
         yield from check_names(run, MODEL_STATS)
+        yield from _check_freeze(run)
 
 
 def _check_tokenizer(run: RunRequest) -> Iterator[Finding]:
@@ -71,6 +77,19 @@ def _check_encoder(run: RunRequest) -> Iterator[Finding]:
             check_conformer_sizes(**sizes)
         except ConfigError as error:
             yield run.finding(f"{key}.{error.key}", error)
+
+
+def _check_freeze(run: RunRequest) -> Iterator[Finding]:
+    """Check what is to be frozen, unless a part of the model is a class of the user."""
+    if any(run.get(f"training.model.{part}._target_") for part in PART_TYPES):
+        return
+    for key, selector in run.texts("training.freeze"):
+        for part in selector.split("."):
+            if not part.isdigit() and part not in PARAMETER_PARTS:
+                hint = did_you_mean(part, PARAMETER_PARTS) or "top level: encoder, ctc"
+                message = "no parameter of the model has this in its name"
+                yield run.finding(key, SettingError(message, value=selector, hint=hint))
+                break
 
 
 def _check_tokenizer_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]:

@@ -26,6 +26,13 @@ PART_TYPES: dict[str, dict[str, str]] = {
 MODEL_STATS = ("loss", "loss_ctc", "ctc_infeasible", "cer_ctc", "wer")
 """What ``ASRModel`` reports; each is logged as ``train/<name>`` and ``valid/<name>``."""
 
+PARAMETER_PARTS = (
+    *("encoder", "subsampling", "blocks", "ctc", "weight", "bias"),
+    *("attention", "qkv", "convolution", "convs", "depthwise", "gated", "out", "projection"),
+    *("feed_forward_in", "feed_forward_out", "norm", "norm_in"),
+)
+"""What stands between the dots of the parameter names of ``ASRModel``, besides numbers."""
+
 TokenizerType = Literal["bpe", "unigram", "char", "word"]
 
 

@@ -1,28 +1,28 @@
-"""What ``infer``, ``measure`` and ``pack_model`` need from the stages before them."""
+"""What ``infer`` and ``pack_model`` need from the stages before them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from espnet3.components.data.reference_checks import ORGANIZER
-from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
+from espnet3.errors import ConfigError, MissingConfigError, did_you_mean
 from espnet3.systems.base.model_files import (
     configured_criteria,
     iter_model_files,
     may_be_written,
     written_names,
 )
-from espnet3.systems.base.settings import InferenceSettings, MeasureSettings
+from espnet3.systems.base.settings import InferenceSettings
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.run_checks import RunRequest, run_first
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.writer_utils import ArtifactSettings
 
-_OUTPUT_FUNCTIONS = "espnet3.systems.asr.outputs."
+_OUTPUT_MODULE = "espnet3.systems.asr.outputs"
 _DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu", "hpu", "npu", "mtia", "xla", "meta")
 _OUTPUT_FIELDS = ("utt_id", "hyp", "ref")
+_FURTHER_FIELDS = {"build_scored_output": ("confidence",)}
 
 
 def check_inference(run: RunRequest) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def _check_device(run: RunRequest) -> Iterator[Finding]:
 
 
 def _check_artifacts(run: RunRequest) -> Iterator[Finding]:
-    fields = _written_fields(run)
+    fields = written_fields(run)
     for name, section in (run.get("inference.output_artifacts") or {}).items():
         key = f"output_artifacts.{name}"
         if fields and name not in fields:
@@ -90,79 +90,33 @@ def _check_model_file(run: RunRequest, key: str, path: str) -> Iterator[Finding]
         yield run.finding(key, error)
 
 
-def check_measure(run: RunRequest) -> Iterator[Finding]:
-    """Check that ``infer`` has left, or will leave, what the metrics read."""
-    try:
-        settings = parse_settings(run.section("metrics"), MeasureSettings, key="")
-        names = settings.test_names()
-    except ConfigError as error:
-        yield run.finding(f"metrics.{error.key or ''}", error)
-        return
-    earlier = settings.compare_with
-    if earlier is not None and not run.exists(earlier) and not run.has_own_stage():
-        absent = MissingConfigError("no such folder", value=str(earlier))
-        yield run.finding("metrics.compare_with", absent)
-    if not run.runs("infer"):
-        folder = settings.inference_dir
-        if settings.metrics and not folder.is_dir() and not run.has_own_stage():
-            absent = MissingConfigError(
-                "no such folder", value=str(folder), hint=run_first("infer")
-            )
-            yield run.finding("metrics.inference_dir", absent)
-        return
-    yield from _check_test_names(run, names)
-    yield from _check_fields(run)
-
-
-def _check_test_names(run: RunRequest, names: list[str]) -> Iterator[Finding]:
-    known = [entry.get("name") for entry in run.get("inference.dataset.test") or []]
-    for index, name in enumerate(names):
-        if known and name not in known:
-            hint = did_you_mean(name, known) or "test sets: " + ", ".join(map(str, known))
-            error = SettingError("is not a test set of the inference config", value=name, hint=hint)
-            yield run.finding(f"metrics.dataset.test[{index}].name", error)
-
-
-def _check_fields(run: RunRequest) -> Iterator[Finding]:
-    fields = _written_fields(run)
-    if not fields:
-        return
-    for index, entry in enumerate(run.get("metrics.metrics") or []):
-        for key, name in _read_fields(entry, f"metrics.metrics[{index}]"):
-            if name not in fields:
-                hint = did_you_mean(name, fields) or "it writes: " + ", ".join(fields)
-                yield run.finding(
-                    key, SettingError("infer writes no such field", value=name, hint=hint)
-                )
-
-
-def _written_fields(run: RunRequest) -> list[str]:
+def written_fields(run: RunRequest) -> list[str]:
     """Return the fields that ``infer`` writes; none when nobody can tell."""
     keys = run.get("inference.output_keys")
     if keys is not None:
         return [keys] if isinstance(keys, str) else list(keys)
     function = run.owner_of_function("inference.output_fn") or ""
-    return list(_OUTPUT_FIELDS) if function.startswith(_OUTPUT_FUNCTIONS) else []
-
-
-def _read_fields(entry: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields that a metric reads, and where they are named."""
-    inputs = entry.get("inputs")
-    if isinstance(inputs, list):
-        yield from ((f"{key}.inputs[{i}]", str(name)) for i, name in enumerate(inputs))
-    elif isinstance(inputs, Mapping):
-        yield from ((f"{key}.inputs.{alias}", str(name)) for alias, name in inputs.items())
-    else:
-        for name in ("ref_key", "hyp_key"):
-            if isinstance(value := entry["metric"].get(name), str):
-                yield f"{key}.metric.{name}", value
+    module, _, name = function.rpartition(".")
+    return [*_OUTPUT_FIELDS, *_FURTHER_FIELDS.get(name, ())] if module == _OUTPUT_MODULE else []
 
 
 def check_pack(run: RunRequest) -> Iterator[Finding]:
-    """Check that there is, or will be, an experiment to pack."""
+    """Check that there is, or will be, an experiment to pack, and what else is to be packed."""
+    yield from _check_listed(run)
     exp_dir = run.get("training.exp_dir")
     if run.runs("train") or run.has_own_stage() or exp_dir is None:
         return
     if not Path(exp_dir).is_dir():
         error = MissingConfigError("no such folder", value=exp_dir, hint=run_first("train"))
         yield run.finding("training.exp_dir", error)
+
+
+def _check_listed(run: RunRequest) -> Iterator[Finding]:
+    """Report further paths that are misspelt; others may be absent, and packing says so."""
+    for name in ("include", "extra"):
+        for key, path in run.texts(f"publication.pack_model.{name}"):
+            is_known = run.exists(path) or (run.producer(path) or "") in run.stages
+            hint = None if is_known or run.has_own_stage() else run.similar(path)
+            if hint is not None:
+                error = MissingConfigError("no such file or folder", value=path, hint=hint)
+                yield run.finding(key, error)

@@ -10,9 +10,10 @@ from espnet3.components.data.reference_checks import ORGANIZER
 from espnet3.components.modeling.settings import ModuleSettings
 from espnet3.components.optimizers.settings import read_optimization
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, did_you_mean
+from espnet3.systems.base.measure_checks import check_measure
 from espnet3.systems.base.model_section import check_model
 from espnet3.systems.base.monitored_metrics import check_modes
-from espnet3.systems.base.output_checks import check_inference, check_measure, check_pack
+from espnet3.systems.base.output_checks import check_inference, check_pack
 from espnet3.systems.base.settings import TrainingSettings
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.placeholders import find_placeholders

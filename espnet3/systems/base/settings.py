@@ -154,6 +154,10 @@ class MetricSettings:
     """Key of the scores in metrics.json; null means the class path."""
 
 
+BLOCK_KEY = "confidence.block_by"
+"""Key of the column whose values are drawn as a whole."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConfidenceSettings:
     """``confidence``: how sure a score is, by resampling the test set."""
@@ -208,10 +212,10 @@ class MeasureSettings:
         """Return the configured names of test sets, an empty list if there are none."""
         return _read_test_names(self.dataset)
 
-    def columns(self) -> list[str]:
-        """Return the columns that are needed, each once."""
-        blocks = [self.confidence.block_by] if self.confidence.block_by else []
-        return list(dict.fromkeys([*blocks, *self.breakdown]))
+    def columns(self) -> dict[str, str]:
+        """Return the columns that are needed, each with the key that names it."""
+        blocks = {self.confidence.block_by: BLOCK_KEY} if self.confidence.block_by else {}
+        return {name: f"breakdown[{i}]" for i, name in enumerate(self.breakdown)} | blocks
 
     def metadata_of(self, test_name: str) -> Path | None:
         """Return the table of a test set."""

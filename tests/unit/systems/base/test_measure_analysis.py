@@ -152,9 +152,10 @@ def test_a_group_without_reference_tokens_has_no_score(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"breakdown": ["speeker"]}, r'breakdown = \'speeker\'.*\n.*"speaker"'),
+        ({"breakdown": ["speeker"]}, r'breakdown\[0\] = \'speeker\'.*\n.*"speaker"'),
         ({"breakdown": ["snr"]}, r"there are hyp, length, ref, speaker; .*`metadata`"),
-        ({"confidence": {"block_by": "room"}}, "room"),
+        ({"confidence": {"block_by": "room"}}, r"confidence\.block_by = 'room'"),
+        ({"confidence": {"block_by": "length"}}, r"confidence\.block_by = 'length'"),
         ({"metadata": "nowhere.tsv"}, r"metadata = .*no such file"),
         ({"metadata": "nowhere.tsv", "breakdown": ["snr"]}, r"metadata = .*no such file"),
         ({"confidence": {"level": 95}}, r"confidence\.level = 95"),

@@ -11,6 +11,7 @@ import torch
 from espnet3.components.layers import ConformerEncoder, LogMelFrontend
 from espnet3.errors import ConfigError, MissingConfigError, SettingError, UnknownKeyError
 from espnet3.systems.asr.models import ASRModel
+from espnet3.systems.asr.settings import PARAMETER_PARTS, PART_TYPES
 from espnet3.utils.instantiate import instantiate_config
 
 GOLDEN = Path(__file__).resolve().parents[4] / "golden" / "asr_model.json"
@@ -257,3 +258,15 @@ def test_mistakes_are_named(options, error, words):
 def test_options_of_absent_parts_are_not_accepted():
     with pytest.raises(TypeError, match="lsm_weight"):
         build(lsm_weight=0.1)
+
+
+def test_the_names_of_all_parameters_are_known_without_building_a_model():
+    options = [{"encoder": {**ENCODER, "subsampling": kind}} for kind in ("conv2d4", "dw4", "dw8")]
+    options += [
+        {"specaug": {"type": "speaker_perturb"}},
+        {"specaug": {"type": "specaug", "time_mask_width_range": [0, 5]}},
+    ]
+    models = [build(**option) for option in options]
+    names = {part for m in models for name, _ in m.named_parameters() for part in name.split(".")}
+    assert {name for name in names if not name.isdigit()} == set(PARAMETER_PARTS)
+    assert set(PART_TYPES["encoder"]) == {"conformer"}
