@@ -22,6 +22,7 @@ from espnet3.publication.packed_card import render_card
 from espnet3.publication.packed_golden import add_golden_samples
 from espnet3.publication.packed_weights import PackedWeight, export_weights
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
+from espnet3.publication.plan_draft import suggest_neighbour
 from espnet3.publication.security import BundlePolicy
 from espnet3.publication.self_check import check_bundle
 from espnet3.publication.yaml_links import iter_targets, reachable_yaml
@@ -53,7 +54,8 @@ def pack_model(
     """
     plan = plan_pack(read_inputs(system, include=include, extra=extra))
     for path in plan.absent:
-        logger.warning("not packed, because it does not exist: %s", path)
+        neighbour = suggest_neighbour(path)
+        logger.warning("not packed, because it does not exist: %s%s", path, neighbour)
     if plan.scores is None:
         logger.info("no scores.json or metrics.json found; the model card has no results")
     out_dir = plan.inputs.out_dir

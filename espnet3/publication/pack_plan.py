@@ -17,7 +17,7 @@ from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.packed_weights import WeightSource, check_format, choose_weights
 from espnet3.publication.path_patterns import PathPatterns
 from espnet3.publication.path_rewrite import Relocator, absolute, is_path_key
-from espnet3.publication.plan_draft import PlanDraft, suffix_of
+from espnet3.publication.plan_draft import PlanDraft, suffix_of, suggest_neighbour
 from espnet3.publication.scores import find_scores
 from espnet3.publication.yaml_links import iter_strings
 from espnet3.utils.espnet2_table import RUN_OPTIONS
@@ -165,10 +165,10 @@ def _expand(draft: PlanDraft, path: Path) -> list[Path]:
     located = inputs.locate(path)
     if located.exists():
         return [located]
-    base = inputs.recipe_root or Path.cwd()
-    found = sorted(glob.glob(str(absolute(path, base)), recursive=True))  # noqa: PTH207 - absolute
+    wanted = absolute(path, inputs.recipe_root or Path.cwd())
+    found = sorted(glob.glob(str(wanted), recursive=True))  # noqa: PTH207 - absolute
     if not found:
-        draft.absent.append(located)
+        draft.absent.append(wanted)
     return [Path(name) for name in found]
 
 
@@ -197,6 +197,7 @@ def _add_registered(draft: PlanDraft) -> None:
             if not source.exists():
                 raise BundleError(
                     f"publication_config.pack_model.{section}.{name}: {source} does not exist"
+                    f"{suggest_neighbour(source)}"
                 )
             place = f"{section}/{name}{suffix_of(source)}"
             for file in sorted(source.rglob("*")) if source.is_dir() else [source]:

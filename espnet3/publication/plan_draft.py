@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espnet3.errors import BundleError
+from espnet3.errors import BundleError, did_you_mean
 from espnet3.publication.file_kinds import require_plain
 from espnet3.publication.file_selection import PACKING_ADVICE, Selection
 from espnet3.publication.pack_inputs import PackInputs
@@ -21,6 +21,13 @@ def suffix_of(source: Path) -> str:
         return ""
     compound = "".join(source.suffixes[-2:])
     return compound if compound in _COMPOUND_SUFFIXES else source.suffix
+
+
+def suggest_neighbour(path: Path) -> str:
+    """Return ``(did you mean "x"?)`` for an absent path beside one of a similar name."""
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, names)
+    return f" ({hint})" if hint else ""
 
 
 @dataclass(kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 from espnet3.errors import ConfigError
 from espnet3.publication.pack_inputs import read_inputs
 from espnet3.publication.pack_plan import PackPlan, plan_pack
+from espnet3.publication.plan_draft import suggest_neighbour
 from espnet3.publication.upload_plan import UploadPlan, plan_upload
 from espnet3.utils.run_plan import format_size, short_path
 from espnet3.utils.stage_plan import StagePlan
@@ -36,7 +37,7 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
 def _gaps(plan: PackPlan) -> Iterator[str]:
     """Say what would be packed and is not there; earlier stages of the same run may make it."""
     for path in plan.absent:
-        yield f"does not exist yet: {short_path(path)}"
+        yield f"does not exist yet: {short_path(path)}{suggest_neighbour(path)}"
     if plan.scores is None:
         yield "the model card gets no results: there are no scores yet"
 

@@ -252,9 +252,12 @@ def test_include_replaces_the_experiment(recipe):
 
 
 def test_a_missing_extra_is_a_warning(recipe, caplog):
-    recipe.pack_model["extra"] = ["not/there"]
+    recipe.pack_model |= {"include": "data/tokeniser", "extra": ["not/there"]}
     recipe.pack()
-    assert "does not exist" in caplog.text
+    warned = [r.getMessage() for r in caplog.records if "does not exist" in r.getMessage()]
+    assert [line.partition(": ")[2] for line in warned] == [
+        f'{recipe.root}/data/tokeniser (did you mean "tokenizer"?)', f"{recipe.root}/not/there"
+    ]  # fmt: skip
 
 
 def test_registered_artifacts_are_copied_and_never_excluded(recipe, tmp_path):
