@@ -198,7 +198,8 @@ def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
             "cls": Nanny,
             "options": {
                 **base,
-                "env": {**threads, **base.get("env", {}), "CUDA_VISIBLE_DEVICES": names[gpu]},
+                # An index of the driver's devices would be wrong where there is only one.
+                "env": {**threads, **base.get("env", {}), **_only(names[gpu])},
             },
         }
         for index, gpu in enumerate(gpu for gpu in range(n_workers) for _ in range(per_device))
@@ -208,6 +209,10 @@ def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
         "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": _ANY_PORT},
     }
     return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+def _only(device: str) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": device, "LOCAL_RANK": "0"}
 
 
 def _thread_variables(n_workers: int) -> dict[str, str]:

@@ -15,6 +15,9 @@ from typing import Any, Self, TypeAlias
 
 SetupFn: TypeAlias = Callable[[], dict[str, Any]]
 
+WORKER_VARIABLE = "ESPNET3_WORKER_ID"
+"""Environment variable with the name of a worker, which reports and log lines show."""
+
 
 def check_env(value: Any) -> dict[str, Any]:
     """Return the result of a setup function.
@@ -51,9 +54,9 @@ class Context:
         """Give it to this process, whose log lines get the name of the worker in front."""
         root = logging.getLogger()
         if not root.handlers:
-            worker = os.environ.get("DASK_WORKER_ID", "")
+            worker = os.environ.get(WORKER_VARIABLE, "")
             logging.basicConfig(
-                level=self.log_level, format=f"[{worker}] %(levelname)s: %(message)s"
+                level=self.log_level, format=f"[worker {worker}] %(levelname)s: %(message)s"
             )
         sys.path.extend(path for path in self.path if path not in sys.path)
         try:
@@ -116,11 +119,12 @@ def current_env() -> dict[str, Any]:
         worker = get_worker()
     except (ImportError, ValueError):
         return {}
-    plugin = worker.plugins.get("espnet3-env")
-    if plugin is not None and "env" not in worker.plugins:
-        worker.plugins["env"] = plugin.env.get()
     found = worker.plugins.get("env")
-    return found if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        return found
+    # Kept by the plugin only: cancelled work may still be here when the next plugin comes.
+    plugin = worker.plugins.get("espnet3-env")
+    return {} if plugin is None else plugin.env.get()
 
 
 def wrap_func_with_worker_env(func: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from distributed import Client, Worker, WorkerPlugin
 
 from espnet3.errors import ParallelError
 from espnet3.parallel.transport import pack
-from espnet3.parallel.worker_env import Context, LazyEnv, SetupFn, check_env
+from espnet3.parallel.worker_env import WORKER_VARIABLE, Context, LazyEnv, SetupFn, check_env
 
 PLUGIN_NAME = "espnet3-env"
 
@@ -57,7 +57,7 @@ class LazyEnvPlugin(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Forget the environment of an earlier registration."""
-        os.environ["DASK_WORKER_ID"] = str(worker.id)
+        os.environ |= {"DASK_WORKER_ID": str(worker.id), WORKER_VARIABLE: str(worker.name)}
         # Ctrl-C reaches all processes of a terminal; it is for the driver, which ends its workers.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from espnet3.components.inference.records import check_record
 from espnet3.errors import ConfigError, DataError, InferenceError, ModelOutputError
 from espnet3.utils.scp_utils import check_id, join_lines
 from espnet3.utils.writer_utils import to_scalar, write_artifact
+
+logger = logging.getLogger(__name__)
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -65,6 +68,7 @@ class RecordWriter:
         """Values whose line breaks became spaces."""
         self._allow_none = allow_none
         self._is_checked = False
+        self._first_decides = not fields
 
     def write(self, index: int, records: Sequence[Any]) -> WrittenSample:
         """Write the records of one sample.
@@ -90,6 +94,8 @@ class RecordWriter:
         sample_id = str(to_scalar(record[self.idx_key]))
         check_id(sample_id, set())
         row = [sample_id]
+        if self._first_decides and len(record) > len(self.fields) + 1:
+            self._warn_of_more(sample_id, record)
         for field in self.fields:
             value = to_scalar(record[field])
             if value is None and self._allow_none:
@@ -112,6 +118,16 @@ class RecordWriter:
             if not _PLAIN_NAME.fullmatch(field):
                 raise ConfigError("cannot be the name of a file", key="output_keys", value=field)
         self.fields, self._is_checked = fields, True
+
+    def _warn_of_more(self, sample_id: str, record: Mapping[str, Any]) -> None:
+        more = sorted({str(name) for name in record} - {*self.fields, self.idx_key})
+        self._first_decides = False
+        logger.warning(
+            "Sample %s has %s, which the first sample lacks, so nobody's is written; "
+            "`output_keys` would require it of all",
+            sample_id,
+            ", ".join(more),
+        )
 
     def _write_artifact(self, field: str, sample_id: str, value: Any) -> str:
         self.artifact_fields.add(field)

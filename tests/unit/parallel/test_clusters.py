@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,30 @@ def test_kube_says_what_to_install(monkeypatch):
         build_client(OmegaConf.create({"env": "kube"}))
 
 
+class Pods:
+    def __init__(self, **options):
+        self.options, self.num_workers = options, 0
+
+    def scale(self, count):
+        self.num_workers = count
+
+
+@pytest.mark.parametrize("has_operator", [True, False])
+def test_kube_takes_the_operator_where_the_package_has_one(monkeypatch, has_operator):
+    new, old = type("New", (Pods,), {}), type("Old", (Pods,), {})
+    package = types.ModuleType("dask_kubernetes")
+    package.KubeCluster = old
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "dask_kubernetes", package)
+    operator = types.ModuleType("dask_kubernetes.operator")
+    operator.KubeCluster = new
+    monkeypatch.setitem(sys.modules, "dask_kubernetes.operator", operator if has_operator else None)
+    settings = ParallelSettings(env="kube", n_workers=3, options={"name": "x"})
+    cluster = clusters.build_cluster(settings)
+    assert type(cluster) is (new if has_operator else old)
+    assert (cluster.options, cluster.num_workers) == ({"name": "x"}, 3)
+
+
 def test_more_workers_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(clusters, "count_gpus", lambda: 1)
     with pytest.raises(ValueError, match="2 workers need as many GPUs, but 1 are visible"):
@@ -52,11 +77,13 @@ def test_more_workers_than_gpus_are_refused(monkeypatch):
 def test_each_worker_of_local_gpu_sees_one_device_of_ours(monkeypatch):
     monkeypatch.setattr(clusters, "count_gpus", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
     client = build_local_gpu_cluster(2, {})
     try:
         client.wait_for_workers(2, timeout=60)
-        found = client.run(lambda: __import__("os").environ["CUDA_VISIBLE_DEVICES"])
-        assert sorted(found.values()) == ["3", "5"]
+        names = ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK")
+        found = client.run(lambda: [__import__("os").environ[name] for name in names])
+        assert sorted(found.values()) == [["3", "0"], ["5", "0"]]
         assert listening_addresses(client) == {LOOPBACK}
     finally:
         cluster = client.cluster

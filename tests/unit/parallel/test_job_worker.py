@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from espnet3.parallel import base_runner
 from espnet3.parallel.base_runner import BaseRunner
 from espnet3.parallel.env_provider import EnvironmentProvider
 from espnet3.parallel.job_spec import AsyncJobSpec
@@ -73,6 +77,16 @@ def test_one_line_per_item_and_a_job_that_was_killed_goes_on(save, tmp_path):
         run_spec_file(spec)
         assert result.read_bytes() == whole
     assert list(read_results(tmp_path / "absent")) == []
+
+
+@pytest.mark.parametrize("entry", [["-m", base_runner.__name__], [base_runner.__file__]])
+def test_the_entry_point_runs_as_module_and_as_file(save, tmp_path, entry):
+    root = str(Path(base_runner.__file__).parents[2])
+    result = tmp_path / "result.jsonl"
+    command = [sys.executable, *entry, str(save([3, 0], str(result)))]
+    subprocess.run(command, check=True, cwd=root, env={**os.environ, "PYTHONPATH": root})
+    found = [json.loads(line) for line in result.read_text().splitlines()]
+    assert [(row["words"], row["rank"]) for row in found] == [(["c!"], "1"), (["a!"], "1")]
 
 
 @pytest.mark.parametrize("value", [{1, 2}, float("nan"), [float("inf")], "\ud800", {(1,): 2}])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from distributed import get_worker, wait
 from omegaconf import OmegaConf
 
 from espnet3.errors import ParallelError
@@ -19,7 +22,9 @@ from espnet3.parallel.parallel import (
     get_parallel_config,
     parallel_for,
     parallel_map,
+    register_env,
     set_parallel,
+    wrap_func_with_worker_env,
 )
 from espnet3.parallel.work_pool import WorkPool
 
@@ -80,6 +85,23 @@ def test_the_setup_runs_once_per_worker(cluster_client, tmp_path):
     assert len(set(built)) == len(built)
 
 
+def test_work_that_was_cancelled_while_it_was_set_up_leaves_nothing_behind(cluster_client):
+    def slow_setup():
+        time.sleep(1.0)
+        return {"n": 1}
+
+    def look(x, n):
+        return n
+
+    register_env(cluster_client, slow_setup)
+    call = wrap_func_with_worker_env(look)
+    old = [cluster_client.submit(call, i, pure=False) for i in range(2)]
+    time.sleep(0.4)
+    register_env(cluster_client, lambda: {"n": 2})
+    wait(old)
+    assert parallel_map(look, range(20), client=cluster_client) == [2] * 20
+
+
 def test_a_setup_that_fails_fails_the_work(cluster_client):
     def setup():
         raise FileNotFoundError("last.ckpt")
@@ -94,6 +116,72 @@ def test_a_setup_that_fails_fails_the_work(cluster_client):
 def test_an_error_keeps_its_type_and_message(cluster_client):
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         parallel_map(lambda x: 1 / x, [1, 0, 2], client=cluster_client)
+
+
+def test_an_error_cancels_the_rest_and_closes_the_client_that_was_made(monkeypatch, tmp_path):
+    made = []
+
+    def build(settings, **options):
+        made.append(clusters.build_cluster(settings, **options))
+        return made[-1]
+
+    def work(x, folder):
+        (folder / str(x)).touch()
+        if x == 3:
+            raise ZeroDivisionError("three")
+        time.sleep(0.02)
+
+    monkeypatch.setattr(parallel, "build_cluster", build)
+    set_parallel(OmegaConf.create({"n_workers": 1}))
+    with pytest.raises(ZeroDivisionError, match="three"):
+        parallel_map(work, range(400), setup_fn=lambda: {"folder": tmp_path})
+    assert made[0].status.name == "closed"
+    assert 4 <= len(list(tmp_path.iterdir())) < 400
+
+
+def test_a_slow_worker_gets_less_to_do(cluster_client):
+    def work(x):
+        name = get_worker().name
+        time.sleep(0.1 if name == 0 else 0.002)
+        return name
+
+    names = parallel_map(work, range(200), client=cluster_client)
+    assert 0 < names.count(0) < 60
+
+
+def test_progress_is_made_while_work_is_done(cluster_client, monkeypatch):
+    steps = []
+
+    @contextlib.contextmanager
+    def bar(total, name, **options):
+        yield SimpleNamespace(update=lambda count: steps.append((time.monotonic(), count)))
+
+    monkeypatch.setattr(parallel, "progress_bar", bar)
+    started = time.monotonic()
+    parallel_map(lambda x: time.sleep(0.05), range(20), client=cluster_client)
+    half = started + (time.monotonic() - started) / 2
+    assert sum(count for _, count in steps) == 20
+    assert 0 < sum(count for when, count in steps if when < half) < 20
+
+
+def test_workers_know_the_modules_and_the_folder_of_the_driver(
+    cluster_client, monkeypatch, tmp_path
+):
+    (tmp_path / "recipe_words.py").write_text("WORD = 'hello'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def setup():
+        import recipe_words
+
+        return {"word": recipe_words.WORD}
+
+    def work(x, word):
+        return word, os.getcwd(), os.environ["ESPNET3_WORKER_ID"], str(get_worker().name)  # noqa: PTH109
+
+    found = parallel_map(work, range(8), client=cluster_client, setup_fn=setup)
+    assert {row[:2] for row in found} == {("hello", str(tmp_path))}
+    assert all(row[2] == row[3] for row in found)
 
 
 def test_work_of_a_killed_worker_is_done_by_another(cluster_client, tmp_path):

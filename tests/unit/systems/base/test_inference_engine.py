@@ -183,12 +183,18 @@ class TestWorkers:
         assert len({line.split(" ", 1)[1] for line in hyps(here)}) == 12
         assert hyps(run("there", model="RandomModel", **workers)) == hyps(here)
 
-    def test_an_error_on_a_worker_keeps_its_type_and_brings_its_traceback(self, run, workers):
+    def test_an_error_on_a_worker_keeps_its_type_and_brings_its_traceback(
+        self, run, workers, tmp_path
+    ):
         with pytest.raises(ArithmeticError, match="too hard") as caught:
             run(model="PickyModel", arguments={"bad": [5]}, **workers)
         notes = "\n".join(caught.value.__notes__)
         assert "sample 'u05', item 5 of the test set on worker" in notes
         assert "toy_inference.py" in "".join(traceback.format_exception(caught.value))
+        done = report(tmp_path / "out" / "clean")["num_done"]
+        with pytest.raises(ArithmeticError):
+            run(model="PickyModel", arguments={"bad": [5]}, **workers)
+        assert report(tmp_path / "out" / "clean")["num_resumed"] == done > 0
 
     def test_a_sample_that_kills_workers_is_found_and_named(self, run, workers):
         folder = run(

@@ -15,6 +15,7 @@ import torch
 
 from espnet3.components.inference import capacity, model_mode
 from espnet3.parallel.status import find_progress
+from espnet3.systems.base import inference_job
 from espnet3.systems.base.inference_state import FinishedRun
 from espnet3.utils.stop_signals import received_signal
 from tests.unit.systems.base import toy_inference as toy
@@ -347,6 +348,14 @@ def test_ctrl_c_before_the_trial_ends_the_stage_in_order(run, workers, monkeypat
     assert not toy.builds["model"]
     monkeypatch.undo()
     assert received_signal() is None
+
+
+@pytest.mark.parametrize(("settings", "times"), [({}, 0), ({"cpu_affinity": True}, 1)])
+def test_a_process_is_pinned_to_cores_only_when_asked(run, monkeypatch, settings, times):
+    pinned = []
+    monkeypatch.setattr(inference_job, "pin_to_device", pinned.append)
+    run(**execution(**settings))
+    assert [type(model).__name__ for model in pinned] == ["ToyModel"] * times
 
 
 def test_only_cuda_tells_its_memory():

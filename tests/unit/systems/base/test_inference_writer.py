@@ -68,6 +68,15 @@ def test_a_field_that_cannot_be_a_file_name_is_refused(tmp_path, field):
         write(tmp_path, [{"utt_id": "a", field: "x"}])
 
 
+@pytest.mark.parametrize("fields", [[], ["hyp"]])
+def test_a_first_sample_that_lacks_a_field_of_others_is_noticed(tmp_path, caplog, fields):
+    first, second = {"utt_id": "a", "hyp": "x"}, {"utt_id": "b", "hyp": "y", "ref": "z"}
+    write(tmp_path, [first, second, {**second, "utt_id": "c"}], fields=fields)
+    text = "Sample b has ref, which the first sample lacks"
+    assert caplog.text.count("which the first sample lacks") == caplog.text.count(text)
+    assert caplog.text.count(text) == (0 if fields else 1)
+
+
 def test_records_must_be_dicts(tmp_path):
     with pytest.raises(TypeError, match="Expected dict output"):
         write(tmp_path, ["a"])
