@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from espnet3.errors import MissingDependencyError
 from espnet3.utils.config_merge import walk
 from espnet3.utils.config_sources import indexed_key
-from espnet3.utils.package_requirements import install_command
 from espnet3.utils.stage_table import STAGES, stage_entry
 from espnet3.utils.target_aliases import is_espnet2_installed, serving_target
 
@@ -73,6 +72,8 @@ def missing_espnet2(
                 lines.setdefault(text, []).append(stage)
     if not lines:
         return None
+    from espnet3.utils.package_requirements import install_command  # reads package metadata
+
     named = "".join(f"\n  {text} (stage {', '.join(of)})" for text, of in lines.items())
     return MissingDependencyError(
         f"the run needs ESPnet2, which is not installed:{named}\n"

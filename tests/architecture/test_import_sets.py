@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPO_ROOT
+from tests.recipes.shipped import copy_recipe
 
 # attr is an optional import of OmegaConf; other packages of the environment bring it.
 LIGHT_THIRD_PARTY = {"omegaconf", "antlr4", "yaml", "_yaml", "attr"}
@@ -127,3 +128,27 @@ assert failed == TASKS, failed
     refused = {"espnet", "espnet2", "espnet_model_zoo", "kaldiio"}
     tasks = ["espnet3.systems.asr.task", "espnet3.systems.asr.transducer_task"]
     _loaded_packages(f"REFUSED = {refused!r}\nTASKS = {tasks!r}\n{code}")
+
+
+def test_a_run_plan_loads_neither_the_stages_nor_slow_parts_of_the_standard_library(
+    tmp_path: Path,
+) -> None:
+    slots = ("training", "inference", "metrics", "publication")
+    words = [word for slot in slots for word in (f"--{slot}_config", f"conf/{slot}.yaml")]
+    stages = ["create_dataset", "train_tokenizer", "collect_stats", "train", "infer", "measure"]
+    run = f"import runpy, sys; sys.path.insert(0, ''); sys.argv = {['run.py', *words]}"
+    run += f" + ['--stages', *{stages}, '--dry_run']; runpy.run_path('run.py', run_name='__main__')"
+    code = f"{run}\nprint('modules', *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=copy_recipe("mini_digits/asr", tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(REPO_ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    slow = {"asyncio", "hashlib", "importlib.metadata", "pickle", "socket", "zipfile", "numpy"}
+    stages_of = {f"espnet3.systems.base.{name}" for name in ("inference", "metric", "training")}
+    assert "espnet3.systems.base.inference_plan" in loaded
+    assert loaded & {*slow, *stages_of, "espnet3.parallel.parallel"} == set()
