@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _decode = json.JSONDecoder().raw_decode
 
-_FILE = "journal.jsonl"
+JOURNAL_FILE = "journal.jsonl"
 _SYNC_EVERY: Seconds = 1.0
 _FLUSH_EVERY: Seconds = 0.1
 _UNSEEN = -1
@@ -57,7 +57,7 @@ class Journal:
         fields: Sequence[str] = (),
     ) -> None:
         self.folder = folder
-        self.path = folder / STATE_DIR / _FILE
+        self.path = folder / STATE_DIR / JOURNAL_FILE
         self.fields = list(fields)
         """Output fields; empty while unknown."""
         self.artifact_fields: set[str] = set()
@@ -65,6 +65,8 @@ class Journal:
         """Finished samples."""
         self.num_records = 0
         """Lines that each SCP file will have."""
+        self.has_one_each = True
+        """Whether each finished sample has exactly one of them."""
         self._clashes: list[Failure] = []
         self._offsets = array("q", [_UNSEEN]) * num_samples
         self._positions: dict[str, int] = {}
@@ -139,6 +141,7 @@ class Journal:
         self._append_line(sample.line)
         self.count += 1
         self.num_records += len(sample.ids)
+        self.has_one_each &= len(sample.ids) == 1
         return True
 
     def add_all(self, samples: Iterable[WrittenSample]) -> int:
@@ -293,11 +296,18 @@ class Journal:
     def _restore(self, entry: list[Any], offset: int) -> None:
         index, rows = entry
         # Those beyond `execution.limit` wait for a run without it.
-        if index < len(self._offsets) and not self.is_done(index):
+        if index < len(self._offsets) and not self.is_done(index) and self._has_files(rows):
             self._offsets[index] = offset
             self._positions.update((row[0], index) for row in rows)
             self.count += 1
             self.num_records += len(rows)
+            self.has_one_each &= len(rows) == 1
+
+    def _has_files(self, rows: list[list[str]]) -> bool:
+        """Tell whether the files of a sample are still there."""
+        columns = [(n, f) for n, f in enumerate(self.fields, 1) if f in self.artifact_fields]
+        values = [(row[n], f"{self.folder.as_posix()}/{f}/") for row in rows for n, f in columns]
+        return all(Path(text).exists() for text, start in values if text.startswith(start))
 
 
 def _names_no_files(path: Path) -> bool:

@@ -19,6 +19,7 @@ from espnet3.systems.base.inference_job import DecodeJob
 from espnet3.systems.base.inference_journal import Journal
 from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_progress import Progress, find_sample_rate
+from espnet3.systems.base.inference_rebuild import rebuild_journal
 from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
 from espnet3.systems.base.inference_runner import InferenceRunner
 from espnet3.systems.base.inference_samples import find_id
@@ -64,6 +65,8 @@ def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: W
         StageInterrupted: After a signal to stop; what was finished by then stays finished.
         Exception: With ``on_error: raise``, what the first failing sample raised.
     """
+    if keeps_earlier(test_set, settings):
+        rebuild_journal(test_set.folder, test_set.parts)
     discard(test_set.folder)
     wanted = min(test_set.num_samples, settings.execution.limit or test_set.num_samples)
     journal = Journal(
@@ -267,6 +270,7 @@ class _Run:
             num_samples=test_set.num_samples,
             num_failed=len(self.report.failures),
             num_left=test_set.num_samples - self.num_wanted,
+            has_one_each=journal.has_one_each,
             seconds=round(self.report.seconds, 3),
             parts=test_set.parts,
         )

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from espnet3.errors import InferenceError
 from espnet3.systems.base.inference_state import STATE_DIR
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.scp_utils import format_line
@@ -34,7 +35,16 @@ def publish_scps(
         fields: Output fields.
         artifact_fields: Those that have files of their own.
         rows: Id and the text of each field, in the order of the data set.
+
+    Raises:
+        InferenceError: If somebody has removed the folder of a field; nothing is written then.
     """
+    for field in artifact_fields:
+        if not (folder / field).is_dir():
+            raise InferenceError(
+                f"{folder / field}: the folder is gone, and with it the files of output {field!r}\n"
+                "  run the stage `infer` again: it makes only what is missing"
+            )
     partial = folder / STATE_DIR / "partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

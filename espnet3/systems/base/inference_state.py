@@ -16,6 +16,8 @@ from espnet3.utils.types import Seconds
 STATE_DIR = ".infer"
 """Folder of a test set that holds what only the stage reads."""
 _FILE = "done.json"
+LOST_FILES = "files of output"
+"""How a change begins that is only the loss of files that an SCP names."""
 _EARLIER = "done.earlier.json"
 
 
@@ -39,6 +41,8 @@ class FinishedRun:
     """Samples without an output, because decoding them failed."""
     num_left: int = 0
     """Samples beyond ``execution.limit``, which nobody has decoded."""
+    has_one_each: bool = False
+    """Whether each sample has exactly one line."""
 
     @classmethod
     def load(cls, folder: Path) -> FinishedRun | None:
@@ -90,8 +94,8 @@ class FinishedRun:
             path = folder / f"{field}.scp"
             if not path.is_file() or fingerprint_file(path) != digest:
                 names.append(f"output {path.name}")
-            elif field in self.artifact_fields and not _artifacts_exist(path):
-                names.append(f"files of output {field}")
+            elif field in self.artifact_fields and not artifacts_exist(path):
+                names.append(f"{LOST_FILES} {field}")
         return names
 
 
@@ -120,5 +124,6 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / STATE_DIR).is_dir() and not (folder / STATE_DIR / _FILE).is_file()
 
 
-def _artifacts_exist(scp: Path) -> bool:
+def artifacts_exist(scp: Path) -> bool:
+    """Tell whether all files that an SCP file names are there."""
     return all(Path(value).exists() for _, value in read_scp(scp))

@@ -9,7 +9,7 @@ from typing import Any
 
 from espnet3.errors import DataError
 from espnet3.parallel.status import find_progress
-from espnet3.systems.base.inference_state import FinishedRun, is_unfinished
+from espnet3.systems.base.inference_state import FinishedRun, artifacts_exist, is_unfinished
 from espnet3.utils.scp_utils import read_scp
 
 _SHOWN_FAILURES = 5
@@ -27,8 +27,9 @@ def read_coverage(folder: Path, inputs: Collection[Path]) -> dict[str, Any]:
         ``failures`` that ``infer`` has reported, each with ``id`` and ``error``; if unfinished also
         ``decoded``, the samples that wait in the journal.
     """
-    scored = min((sum(1 for _ in read_scp(path)) for path in inputs), default=0)
     run = FinishedRun.load(folder)
+    lost = [path.stem for path in inputs if run and _is_lost(run, path)]
+    scored = min((sum(1 for _ in read_scp(path)) for path in inputs), default=0)
     total = run.num_samples if run else None
     decoded = {}
     if is_unfinished(folder):
@@ -40,6 +41,7 @@ def read_coverage(folder: Path, inputs: Collection[Path]) -> dict[str, Any]:
         "coverage": round(min(1.0, scored / total), 6) if total else None,
         "unfinished": is_unfinished(folder),
         "failures": _read_failures(folder / "inference_report.json"),
+        **({"lost_files": lost} if lost else {}),
         **decoded,
     }
 
@@ -68,6 +70,8 @@ def describe_gap(counts: Mapping[str, Any]) -> str | None:
     if counts["unfinished"]:
         done = f"{counts['decoded']} of {total} samples are decoded"
         return f"a run of `infer` on it has not finished ({done})"
+    if counts.get("lost_files"):
+        return f"files of output {', '.join(counts['lost_files'])} are gone"
     if counts["samples"] is not None and counts["scored"] < counts["samples"]:
         return f"only {counts['scored']} of {total} samples have an output"
     return f"`infer` failed on {len(counts['failures'])} samples" if counts["failures"] else None
@@ -91,6 +95,10 @@ def refuse_incomplete(coverage: Mapping[str, Mapping[str, Any]]) -> None:
                 f"test set {name!r} is incomplete: {problem}{''.join(lines)}\n  run the stage "
                 "`infer` again, or set `allow_incomplete: true` to score what there is"
             )
+
+
+def _is_lost(run: FinishedRun, scp: Path) -> bool:
+    return scp.stem in run.artifact_fields and scp.is_file() and not artifacts_exist(scp)
 
 
 def _read_failures(path: Path) -> list[dict[str, str]]:
