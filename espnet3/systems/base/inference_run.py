@@ -15,6 +15,7 @@ from espnet3.components.inference.records import as_names, iter_records
 from espnet3.components.inference.settings import choose_mode
 from espnet3.errors import InferenceError
 from espnet3.systems.base.inference_batches import BatchPlan
+from espnet3.systems.base.inference_ids import check_stated_ids
 from espnet3.systems.base.inference_job import DecodeJob
 from espnet3.systems.base.inference_journal import Journal
 from espnet3.systems.base.inference_outcome import Outcome
@@ -69,6 +70,7 @@ def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: W
         rebuild_journal(test_set.folder, test_set.parts)
     discard(test_set.folder)
     wanted = min(test_set.num_samples, settings.execution.limit or test_set.num_samples)
+    check_stated_ids(test_set.dataset, wanted, settings)
     journal = Journal(
         test_set.folder,
         num_samples=wanted,

@@ -10,13 +10,19 @@ _ABSENT: Any = object()
 
 
 def find_id(dataset: Any, index: int) -> str | None:
-    """Return the id that a data set, or the one that it wraps, states without reading a sample."""
+    """Return the id that a data set states without reading a sample."""
+    names = stated_ids(dataset)
+    return names[index] if names else None
+
+
+def stated_ids(dataset: Any) -> list[str]:
+    """Return all ids that a data set, or the one that it wraps, states; none if it does not."""
     for owner in (dataset, getattr(dataset, "dataset", None)):
         with contextlib.suppress(AttributeError, TypeError):
             names = list(owner.keys())  # type: ignore[union-attr]
             if len(names) == len(dataset):
-                return str(names[index])
-    return None
+                return [str(name) for name in names]
+    return []
 
 
 class ReadAhead:
