@@ -13,7 +13,7 @@ from typing import Any
 from espnet3.components.inference.records import as_names, select_inputs
 from espnet3.errors import InferenceError
 from espnet3.publication.code_scope import CodeScope
-from espnet3.publication.session_inputs import adapt_inputs, read_rate
+from espnet3.publication.session_inputs import adapt_inputs, is_espnet2, read_rate
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ class BackendCall:
         Raises:
             InputKeyError: If one is absent.
         """
-        return adapt_inputs(select_inputs(data, as_names(self.input_key)), read_rate(self.model))
+        inputs = select_inputs(data, as_names(self.input_key))
+        rate = read_rate(self.model)
+        return adapt_inputs(inputs, rate, scales_integers=is_espnet2(self.model))
 
     def one(self, data: Mapping[str, Any], idx: Any) -> Any:
         """Run one sample."""

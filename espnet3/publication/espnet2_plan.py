@@ -16,21 +16,11 @@ from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource
 from espnet3.publication.plan_draft import PlanDraft, suffix_of
 from espnet3.publication.settings import PackSettings
 from espnet3.publication.yaml_links import iter_strings
+from espnet3.utils.espnet2_run import FILE_OPTIONS
 
 SECTION = "publication_config.pack_model.espnet2"
 
 _TRAINING_CONFIG, _MODEL_FILE = "asr_train_config", "asr_model_file"
-_NEEDED_KEYS = frozenset(
-    {
-        "bpemodel",
-        "non_linguistic_symbols",
-        "src_bpemodel",
-        "src_token_list",
-        "stats_file",
-        "token_list",
-    }
-)
-"""Keys of a training config whose files inference needs; lists of utterances are not among them."""
 
 
 def check_section(settings: PackSettings) -> None:
@@ -105,7 +95,7 @@ def register_plain_yaml(
     for place in sorted(places):
         content = read_mapping(draft.copies[place]) if place in draft.copies else None
         for key, text in iter_strings(content):
-            path = draft.inputs.locate(text) if key.rpartition(".")[2] in _NEEDED_KEYS else None
+            path = draft.inputs.locate(text) if key.rpartition(".")[2] in FILE_OPTIONS else None
             if path is not None and path.is_file():
                 draft.add_referenced(path)
     return places

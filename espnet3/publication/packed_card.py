@@ -69,7 +69,8 @@ def render_card(
         **(inputs.settings.readme_context or {}),
     }
     needs_trust = bool(meta.trust["requires_user_code"])
-    values.setdefault("usage_snippet", _usage_snippet(values, needs_trust=needs_trust))
+    usage = _usage_snippet(values, needs_trust=needs_trust) + _espnet2_snippet(plan, values, meta)
+    values.setdefault("usage_snippet", usage)
     values.setdefault("front_matter", model_card.front_matter(values, scores))
     template = model_card.find_template(inputs.settings.readme_template, inputs.recipe_root)
     card = scrub.redact_text(model_card.render(template, values))
@@ -114,6 +115,23 @@ def _usage_snippet(values: Mapping[str, Any], *, needs_trust: bool) -> str:
         f'session = InferenceSession.from_pretrained("{name}"{trust})\n'
         "result = session(waveform)  # float32 array, shape (samples,)\n"
         "```"
+    )
+
+
+def _espnet2_snippet(plan: PackPlan, values: Mapping[str, Any], meta: bundle.BundleMeta) -> str:
+    """Return how ESPnet2 itself loads the model, with the options that ``infer`` decodes with."""
+    model = plan.inputs.read("inference", "model") or {}
+    module, _, name = str(model.get("_target_", "")).rpartition(".")
+    if plan.strategy != "espnet2" or not module.startswith("espnet2."):
+        return ""
+    dropped = {"device", *meta.files, *meta.yaml_files}
+    options = {k: v for k, v in model.items() if k not in dropped and not k.startswith("_")}
+    tag = values.get("hf_repo") or f"{values['pack_name']}.zip"
+    arguments = ", ".join([f'"{tag}"', *(f"{k}={v!r}" for k, v in options.items())])
+    return (
+        "\n\nWith ESPnet2 itself, which reads no decoding options from a bundle:\n\n"
+        f"```python\nfrom {module} import {name}\n\n"
+        f"model = {name}.from_pretrained({arguments})\n```"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ from espnet3.errors import BundleError, ConfigError, WeightsError
 from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.settings import PackSettings
 from espnet3.publication.yaml_links import iter_strings
+from espnet3.utils.checkpoint_outline import read_outline
 from espnet3.utils.path_utils import atomic_path
 from espnet3.utils.weights_utils import (
     export_safetensors,
@@ -154,7 +156,7 @@ def _export(weight: WeightSource, bundle: Path, mode: str) -> PackedWeight:
     if weight.source.suffix == ".ckpt":
         state = fit_prefix(state)
     facts = {
-        "params": sum(tensor.numel() for tensor in state.values()),
+        "params": _count_parameters(weight.source, content, state),
         "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}),
     }
     if weight.source.suffix == ".safetensors":
@@ -172,6 +174,17 @@ def _export(weight: WeightSource, bundle: Path, mode: str) -> PackedWeight:
     export_safetensors(state, _make_place(bundle / destination))
     facts = {"format": "safetensors", "tensor_only": True, **facts}
     return PackedWeight(destination=destination, facts=facts)
+
+
+def _count_parameters(source: Path, content: Any, state: Mapping[str, Any]) -> int:
+    """Return the number of parameters; only a checkpoint tells them from buffers."""
+    last = source.parent / "last.ckpt"
+    if "num_parameters" not in content and source.suffix != ".ckpt" and last.is_file():
+        with contextlib.suppress(WeightsError):
+            content = read_outline(last)
+    known = content.get("num_parameters") if isinstance(content, Mapping) else None
+    every = sum(tensor.numel() for tensor in state.values())
+    return known if isinstance(known, int) else every
 
 
 def _keep(

@@ -11,6 +11,8 @@ from espnet3.errors import DataError
 from espnet3.utils.types import Hz
 
 _AUDIO_NAMES = frozenset({"audio", "speech", "wav", "waveform"})
+_ESPNET2_RATE = 16000
+"""What ESPnet2's front ends take when their options do not say it."""
 _INT_ZERO_AND_SCALE = {
     "uint8": (128.0, 2.0**7),
     "int8": (0.0, 2.0**7),
@@ -20,9 +22,30 @@ _INT_ZERO_AND_SCALE = {
 
 
 def read_rate(model: Any) -> Hz | None:
-    """Return the sample rate that a back end declares as ``sample_rate``, if it does."""
+    """Return the sample rate that a back end declares as ``sample_rate``, if it does.
+
+    Those of ESPnet2 keep it in the options of the front end that they were trained with.
+    """
     rate = getattr(model, "sample_rate", None)
+    if rate is None and is_espnet2(model):
+        rate = espnet2_rate(model)
     return int(rate) if isinstance(rate, numbers.Integral) and int(rate) > 0 else None
+
+
+def is_espnet2(model: Any) -> bool:
+    """Tell whether a back end is a class of ESPnet2."""
+    return type(model).__module__.partition(".")[0] == "espnet2"
+
+
+def espnet2_rate(model: Any) -> Hz | None:
+    """Return the sample rate of a recogniser of ESPnet2; ``None`` if it takes features."""
+    from espnet3.components.layers import mel_recipe
+
+    options = getattr(model, "asr_train_args", None)
+    if getattr(options, "frontend", None) is None:
+        return None
+    conf = getattr(options, "frontend_conf", None) or {}
+    return mel_recipe.read_rate(conf.get("fs") or _ESPNET2_RATE)
 
 
 def is_audio_key(name: str) -> bool:
@@ -35,12 +58,15 @@ def is_audio_key(name: str) -> bool:
     return name.rpartition("_")[2] in _AUDIO_NAMES
 
 
-def adapt_inputs(inputs: Mapping[str, Any], rate: Hz | None) -> dict[str, Any]:
+def adapt_inputs(
+    inputs: Mapping[str, Any], rate: Hz | None, *, scales_integers: bool = False
+) -> dict[str, Any]:
     """Turn the audio among the inputs of a sample into samples at the rate of the model.
 
     Args:
         inputs: Input name → value.
         rate: What the model declares; without it, values are passed on as they are.
+        scales_integers: Turn samples of integer PCM into floats, for a model that does not.
 
     Raises:
         DataError: If a value is no audio.
@@ -48,10 +74,17 @@ def adapt_inputs(inputs: Mapping[str, Any], rate: Hz | None) -> dict[str, Any]:
     """
     if rate is None:
         return dict(inputs)
-    return {
+    adapted = {
         name: to_samples(value, rate) if is_audio_key(name) else value
         for name, value in inputs.items()
     }
+    if scales_integers:
+        adapted |= {k: _to_float(v) for k, v in adapted.items() if is_audio_key(k) and _is_pcm(v)}
+    return adapted
+
+
+def _is_pcm(value: Any) -> bool:
+    return str(getattr(value, "dtype", "")).removeprefix("torch.") in _INT_ZERO_AND_SCALE
 
 
 def to_samples(value: Any, rate: Hz, *, keep_channels: bool = False) -> Any:

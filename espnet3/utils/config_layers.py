@@ -13,6 +13,7 @@ from typing import Any
 
 from espnet3.errors import ConfigError, MissingFileError
 from espnet3.utils.config_merge import Layer, Replacement, merge
+from espnet3.utils.espnet2_run import locate_files, model_options
 from espnet3.utils.resolvers import bind_self_name, make_paths_absolute, quote_empty_defaults
 from espnet3.utils.types import PathLike
 from espnet3.utils.yaml_source import SourcePosition, read_yaml
@@ -59,6 +60,7 @@ def _compose(path: Path, self_name: str | None, chain: tuple[Path, ...]) -> Laye
     content = {key: value for key, value in content.items() if key != "defaults"}
     folder = include_folder(path)
     content = make_paths_absolute(quote_empty_defaults(content), folder)
+    content = locate_files(content, path)
     content = bind_self_name(content, self_name or path.stem)
     positions = {_plain_path(key): position for key, position in document.positions.items()}
     try:
@@ -145,8 +147,9 @@ def _place(layer: Layer, key: str | None) -> Layer:
     """Put the content of an include under a key."""
     if key is None:
         return layer
+    content = model_options(layer.content)
     positions = {f"{key}.{path}": position for path, position in layer.positions.items()}
-    return Layer({key: layer.content}, positions)
+    return Layer({key: content}, positions)
 
 
 def _mark_overrides(value: Any, path: str, file: Path) -> Any:

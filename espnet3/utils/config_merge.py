@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from espnet3.errors import ConfigError
 from espnet3.utils.yaml_source import SourcePosition
 
 logger = logging.getLogger(__name__)
 
 _MISSING = "???"
+LOADED_FILE = re.compile(r"\$\{\s*load_yaml\s*:.*\}")
+"""A section that another file holds."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,16 @@ def _merge_values(
         return base
     if isinstance(base, dict) and isinstance(over, dict):
         return _merge_mappings(base, over, path, origin, positions)
+    if isinstance(over, dict) and isinstance(base, str) and LOADED_FILE.fullmatch(base):
+        place = positions.get(path)
+        raise ConfigError(
+            f"would replace all of {base}, because the file is not read before it is needed",
+            key=path,
+            file=place.file if place else None,
+            line=place.line if place else None,
+            hint=f"to change single keys of the file, list `- {path}: <file>` in `defaults` instead"
+            f"; to replace it, write `override {path.rpartition('.')[2]}:`",
+        )
     return over
 
 

@@ -24,6 +24,7 @@ from espnet3.utils.config_sources import (
     indexed_key,
     locate,
 )
+from espnet3.utils.espnet2_run import model_options
 from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.instantiate import instantiate_config, iter_targets, to_plain
 from espnet3.utils.resolvers import OMEGACONF_ESPNET3_RESOLVER, load_line, register_resolvers
@@ -120,14 +121,15 @@ def load_yaml_value(path: PathLike, key: str | None = None) -> Any:
     """Return a value of a YAML file as plain containers, with its own interpolations resolved.
 
     A file in a recipe's ``conf`` folder that is named after a slot (``training*.yaml``, …) gets the
-    defaults of its template.
+    defaults of its template. A whole ``config.yaml`` of a training is taken as a section ``model``:
+    without our own sections in it.
 
     Raises:
         ConfigError: If the file has no such key.
     """
     config = _load_for_lookup(Path(path))
     if key is None:
-        return to_plain(config)
+        return model_options(to_plain(config))
     absent = object()
     value = OmegaConf.select(config, key, default=absent)
     if value is absent:

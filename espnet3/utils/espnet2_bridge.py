@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import logging
+from collections.abc import Iterator
 from types import ModuleType
 
 from espnet3.errors import MissingDependencyError
 from espnet3.utils.package_requirements import install_command
+
+logger = logging.getLogger(__name__)
 
 
 def require_espnet2(feature: str, module: str = "espnet2") -> ModuleType:
@@ -20,9 +26,25 @@ def require_espnet2(feature: str, module: str = "espnet2") -> ModuleType:
         MissingDependencyError: If it, or something that it needs, cannot be imported.
     """
     try:
-        return importlib.import_module(module)
+        with quiet_import(module):
+            return importlib.import_module(module)
     except (ImportError, OSError) as error:
         raise espnet2_failure(feature, error) from error
+
+
+@contextlib.contextmanager
+def quiet_import(module: str) -> Iterator[None]:
+    """Log at DEBUG what packages print that a module of ESPnet2 imports, such as NLTK."""
+    if module.partition(".")[0] != "espnet2":
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        if printed.getvalue():
+            logger.debug("while importing %s: %s", module, printed.getvalue().rstrip())
 
 
 def espnet2_failure(feature: str, error: Exception) -> MissingDependencyError:

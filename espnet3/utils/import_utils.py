@@ -108,11 +108,14 @@ def _import_longest_module(
     path: str, *, key: str | None, file: str | Path | None
 ) -> tuple[ModuleType, list[str]]:
     """Import the longest importable prefix; return it with the attribute names left over."""
+    from espnet3.utils.espnet2_bridge import quiet_import
+
     parts = path.split(".")
     for cut in range(len(parts), 0, -1):
         name = ".".join(parts[:cut])
         try:
-            return importlib.import_module(name), parts[cut:]
+            with quiet_import(name):
+                return importlib.import_module(name), parts[cut:]
         except ModuleNotFoundError as error:
             # Only "this very module does not exist" means: try a shorter prefix. A missing
             # import inside an existing module is the user's real problem and must surface.

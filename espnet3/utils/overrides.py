@@ -14,8 +14,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
-from espnet3.utils.config_merge import add_convert, walk
+from espnet3.utils.config_merge import LOADED_FILE, add_convert, walk
 from espnet3.utils.config_sources import attach_sources, find_references, flat_key, get_sources
+from espnet3.utils.instantiate import to_plain
 from espnet3.utils.resolvers import make_paths_absolute
 from espnet3.utils.slot_schema import SLOT_KEYS
 from espnet3.utils.yaml_source import SourcePosition, parse_yaml
@@ -125,6 +126,20 @@ def apply_override(config: DictConfig, override: Override) -> None:
     _record(config, override, value)
 
 
+def _read_section(node: Any, name: Any) -> bool:
+    """Put the content of a file in the place of its ``load_yaml``, if it is a section."""
+    raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index]
+    if not LOADED_FILE.fullmatch(raw):
+        return False
+    try:
+        value = to_plain(node[name])
+    except OmegaConfBaseException:
+        return False
+    if isinstance(value, dict):
+        node[name] = value
+    return isinstance(value, dict)
+
+
 def _section(config: DictConfig, parts: list[str], key: str) -> Any:
     """Return the container that holds the last part, making mappings on the way."""
     node: Any = config
@@ -132,6 +147,9 @@ def _section(config: DictConfig, parts: list[str], key: str) -> Any:
         name = _item(node, part, key)
         here = ".".join(parts[: index + 1])
         if OmegaConf.is_interpolation(node, name):
+            if _read_section(node, name):
+                node = _get(node, name)
+                continue
             raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index]
             raise ConfigError(
                 f"{here} is the interpolation {raw}",

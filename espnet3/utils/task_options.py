@@ -7,7 +7,8 @@ from typing import Any
 
 from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.config_sources import indexed_key
-from espnet3.utils.espnet2_table import RUN_OPTIONS, find_arguments, find_task, load_table
+from espnet3.utils.espnet2_run import is_run_config
+from espnet3.utils.espnet2_table import find_arguments, find_task, load_table
 from espnet3.utils.target_arguments import check_function
 from espnet3.utils.value_checks import is_open
 
@@ -26,11 +27,11 @@ def check_task_options(plain: Mapping[Any, Any]) -> Iterator[ConfigError]:
     task = find_task(path) if isinstance(path, str) else None
     if task is None or not isinstance(model, Mapping):
         return
-    # The whole `config.yaml` of an ESPnet2 run, from which a training may go on.
-    is_written_by_espnet2 = model.keys() >= RUN_OPTIONS
+    # The whole `config.yaml` of a run, from which a training may go on.
+    is_of_run = is_run_config(model)
     for name, value in model.items():
         if name not in task["options"]:
-            if is_written_by_espnet2:
+            if is_of_run:
                 continue
             hint = did_you_mean(str(name), task["options"])
             yield UnknownKeyError(

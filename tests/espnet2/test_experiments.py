@@ -7,17 +7,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import soundfile
 import torch
 import yaml
 
 from egs3.TEMPLATE.asr.run import DEFAULT_STAGES, build_parser, main, parse_cli_and_stage_args
-from espnet3.errors import BundleError, WeightsError
+from espnet3.errors import BundleError, SettingError, WeightsError
 from espnet3.publication import InferenceSession
 from espnet3.systems.asr.system import ASRSystem
 from espnet3.utils.scp_utils import read_scp
 from espnet3.utils.weights_utils import read_state_dict
 from tests.espnet2.conftest import E_BRANCHFORMER
-from tests.espnet2.corpus import TEXTS, tones
+from tests.espnet2.corpus import RATE, TEXTS, TOKENS, tones
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -163,7 +164,12 @@ def test_a_session_and_espnet2_decode_with_the_packed_weights(trained, tmp_path)
     session = InferenceSession.from_pretrained(str(bundle), trust_user_code=True, device="cpu")
     assert_holds(session.model.asr_model, state)
     for utt_id, text in TEXTS["test"].items():
-        assert session(tones(text))["hyp"] == trained.hypotheses()[utt_id]
+        speech = tones(text)
+        file = tmp_path / f"{utt_id}.wav"
+        soundfile.write(file, speech, RATE, subtype="FLOAT")
+        forms = (speech, torch.tensor(speech), str(file), file.read_bytes(), (RATE, speech))
+        found = {session(form)["hyp"] for form in forms}
+        assert found == {trained.hypotheses()[utt_id]}
     artifacts = {**meta["files"], **meta["yaml_files"]}
     paths = {name: str(bundle / path) for name, path in artifacts.items()}
     with contextlib.chdir(bundle):
@@ -218,3 +224,30 @@ def test_a_model_trained_by_espnet2_is_fine_tuned_decoded_and_published(
         str(recipe.exp_dir / "model_pack"), trust_user_code=True
     )
     assert_holds(session.model.asr_model, theirs)
+
+
+def test_other_tokens_than_those_of_the_model_are_refused_before_training(trained, tmp_path):
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text("\n".join([*TOKENS[:2], *reversed(TOKENS[2:-1]), TOKENS[-1]]) + "\n")
+    before = (trained.exp_dir / "config.yaml").read_text()
+    with pytest.raises(SettingError, match="differs from dataset.preprocessor.token_list"):
+        trained.run("train", overrides=(f"training.dataset.preprocessor.token_list={tokens}",))
+    assert (trained.exp_dir / "config.yaml").read_text() == before
+
+
+def test_a_training_goes_on_from_the_configuration_of_ours(trained, corpus, tmp_path):
+    recipe = Recipe(
+        tmp_path / "egs3" / "toy" / "asr",
+        corpus,
+        model=f"${{load_yaml:{trained.exp_dir}/config.yaml}}",
+        init_from={"path": str(trained.exp_dir / "last.ckpt")},
+        optimizer={"lr": 1e-30},
+        scheduler=None,
+        scheduler_interval=None,
+    )
+    recipe.run("collect_stats", "train", "infer", overrides=("training.model.ctc_conf={}",))
+    assert recipe.hypotheses() == trained.hypotheses()
+    written = yaml.safe_load((recipe.exp_dir / "training.yaml").read_text())
+    assert "dataset" not in written["model"] and written["model"]["ctc_conf"] == {}
+    stats = Path(written["model"]["normalize_conf"]["stats_file"])
+    assert stats.is_relative_to(trained.root)  # found from where the file lies

@@ -276,8 +276,10 @@ class ESPnetLightningModule(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let ESPnet2 find the weights of a task's model: it takes those under ``module``.
 
-        Without them it would load nothing, say nothing, and decode with random weights.
+        Without them it would load nothing, say nothing, and decode with random weights. The number
+        of parameters, which the tensors do not tell because buffers are among them, is kept too.
         """
+        checkpoint["num_parameters"] = sum(p.numel() for p in self.model.parameters())
         if self._settings.others.get("task"):
             checkpoint["module"] = checkpoint["state_dict"]
 

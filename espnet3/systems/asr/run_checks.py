@@ -21,7 +21,10 @@ from espnet3.utils.settings import parse_settings
 
 _MODEL = "espnet3.systems.asr.models.asr_model.ASRModel"
 _CONFORMER_SIZES = ("output_size", "attention_heads", "cnn_kernel")
-_PREPROCESSOR = "espnet3.components.data.preprocessor.CommonPreprocessor"
+_PREPROCESSORS = (
+    "espnet3.components.data.preprocessor.CommonPreprocessor",
+    "espnet2.train.preprocessor.CommonPreprocessor",
+)
 
 
 def check_asr(run: RunRequest) -> Iterator[Finding]:
@@ -30,9 +33,9 @@ def check_asr(run: RunRequest) -> Iterator[Finding]:
         yield from _check_tokenizer(run)
     if not run.runs("train"):
         return
-    model = run.is_target("training.model", _MODEL)
-    files = ["training.model.token_list"] if model else []
-    if run.is_target("training.dataset.preprocessor", _PREPROCESSOR):
+    model, task = run.is_target("training.model", _MODEL), run.get("training.task")
+    files = ["training.model.token_list"] if model or task else []
+    if run.owner("training.dataset.preprocessor") in _PREPROCESSORS:
         files += [f"training.dataset.preprocessor.{key}" for key in ("token_list", "bpemodel")]
     for key in files:
         path = run.get(key)
@@ -43,6 +46,8 @@ def check_asr(run: RunRequest) -> Iterator[Finding]:
         yield from _check_normalizer(run)
         yield from check_names(run, MODEL_STATS)
         yield from _check_freeze(run)
+    if task:
+        yield from _check_task_stats(run)
 
 
 def _check_tokenizer(run: RunRequest) -> Iterator[Finding]:
@@ -107,6 +112,24 @@ def _check_tokenizer_file(run: RunRequest, key: str, path: str) -> Iterator[Find
         hint = did_you_mean(Path(path).name, names) or "it writes: " + ", ".join(names)
         error = ConfigError("train_tokenizer writes no such file", value=path, hint=hint)
         yield run.finding(key, error)
+
+
+def _check_task_stats(run: RunRequest) -> Iterator[Finding]:
+    """Check the statistics of a task's model, which ESPnet2 would open without a word."""
+    key = "training.model.normalize_conf.stats_file"
+    path = run.get(key)
+    if run.get("training.model.normalize") is None or path is None:
+        return
+    if run.exists(path) or run.producer(path) == "collect_stats":
+        yield from run.need_file(key, str(path))
+    elif not run.has_own_stage():
+        absent = MissingConfigError(
+            "no such file, from the recipe or from a folder above the file that names it",
+            value=path,
+            hint="set it to the statistics that the model was trained with, for example with"
+            f" --set {key}=/path/to/feats_stats.npz",
+        )
+        yield run.finding(key, absent)
 
 
 def _check_normalizer(run: RunRequest) -> Iterator[Finding]:

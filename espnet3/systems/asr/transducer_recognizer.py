@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.components.inference.backend import build_model
+from espnet3.publication.session_inputs import espnet2_rate
 from espnet3.utils.import_utils import trusted_target
 
 _BACK_END = "espnet2.bin.asr_transducer_inference.Speech2Text"
@@ -47,6 +48,11 @@ class TransducerRecognizer:
         }
         # Not by itself: this also makes sure that the weights are those of the file.
         self.recognizer = build_model({"model": model, "device": device})
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Samples per second that the front end expects; ``None`` when it takes features."""
+        return espnet2_rate(self.recognizer)
 
     def __call__(self, speech: Any) -> tuple[str, list[str], list[int], Any]:
         """Return text, tokens, token ids and hypothesis of the best result.

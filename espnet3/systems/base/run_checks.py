@@ -15,6 +15,7 @@ from espnet3.systems.base.model_section import check_model
 from espnet3.systems.base.monitored_metrics import check_modes
 from espnet3.systems.base.output_checks import check_inference, check_pack
 from espnet3.systems.base.settings import TrainingSettings
+from espnet3.systems.base.token_lists import check_token_lists
 from espnet3.utils.key_accounting import Finding
 from espnet3.utils.placeholders import find_placeholders
 from espnet3.utils.run_checks import RunRequest
@@ -83,6 +84,8 @@ def _check_training(run: RunRequest) -> Iterator[Finding]:
     if run.get("training.lightning_module") is not None:
         return
     yield from _attempt(run, lambda: parse_settings(plain, ModuleSettings, key=""))
+    if run.runs("train"):
+        yield from _attempt(run, lambda: check_token_lists(plain))
     if run.is_target("training.dataset", ORGANIZER):
         may_lack = ("valid",) if run.get("training.dataset.allow_missing_valid") else ()
         for mode in _MODES:

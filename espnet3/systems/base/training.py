@@ -18,12 +18,14 @@ from espnet3.systems.base.kept_config import keep_config, write_config
 from espnet3.systems.base.model_section import check_model, without_normalizer
 from espnet3.systems.base.resume import ResumePoint, find_start
 from espnet3.systems.base.settings import TrainingSettings
+from espnet3.systems.base.token_lists import check_token_lists
 from espnet3.systems.base.training_objects import (
     build_model,
     build_module,
     build_trainer,
     prepare,
 )
+from espnet3.utils.config_utils import to_plain
 from espnet3.utils.device_utils import process_rank
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.settings import parse_settings
@@ -59,6 +61,7 @@ def _train(config: Any, settings: TrainingSettings) -> None:
         read_optimization(config)  # finds mistakes before the model is built
     fit = dict(settings.fit or {})
     check_model(settings)
+    check_token_lists(to_plain(config))
     prepare(settings)
     point = _resolve_checkpoint(fit, settings)
     source = None if "ckpt_path" in fit else settings.init_from

@@ -159,3 +159,17 @@ def test_other_files_may_not_differ(espnet2):
     path.write_text(yaml.safe_dump(read(path)))
     with pytest.raises(BundleError, match=r"inference\.yaml is not the file"):
         verify_manifest(out, may_be_relocated=True)
+
+
+def test_the_card_tells_espnet2_how_infer_decoded(espnet2):
+    espnet2.inference["model"] |= {"beam_size": 3, "ctc_weight": 0.4, "device": "cpu"}
+    text = (espnet2.pack() / "README.md").read_text()
+    assert 'Speech2Text.from_pretrained("model_pack.zip", beam_size=3, ctc_weight=0.4)' in text
+
+
+def test_buffers_are_no_parameters(espnet2):
+    checkpoint = espnet2.exp_dir / "last.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save({**content, "num_parameters": 2}, checkpoint)
+    meta = read(espnet2.pack() / "meta.yaml")
+    assert meta["weights"]["asr_model_file"]["params"] == 2

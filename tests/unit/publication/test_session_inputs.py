@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from espnet3.errors import DataError
 from espnet3.publication import InferenceSession
-from espnet3.publication.session_inputs import to_samples
+from espnet3.publication.session_inputs import read_rate, to_samples
 
 RATE = 8000
 
@@ -121,3 +122,41 @@ def test_back_ends_are_called_one_at_a_time_unless_they_allow_more(declares):
         thread.join()
     assert results == {0: 0, 1: 1}
     assert Model.most == (2 if declares else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({"frontend": "default", "frontend_conf": {"fs": "8k"}}, 8000),
+        ({"frontend": "default", "frontend_conf": {}}, 16000),
+        ({"frontend": "default", "frontend_conf": None}, 16000),
+        ({"frontend": None}, None),
+    ],
+)
+def test_the_rate_of_a_back_end_of_espnet2_is_that_of_its_front_end(options, rate):
+    assert read_rate(espnet2_back_end(**options)) == rate
+
+
+def test_a_back_end_of_espnet2_gets_all_forms_of_audio_as_floats(wav):
+    rate = 16000
+    samples = tone(rate)
+    frontend_conf = {"fs": rate}
+    back_end = espnet2_back_end(frontend="default", frontend_conf=frontend_conf)
+    session = InferenceSession(back_end)
+    integers = np.round(samples * 32768).astype("int16")
+    forms = [str(wav), wav.read_bytes(), (rate, integers), integers, torch.tensor(integers)]
+    for form in forms:
+        heard = session(form)
+        assert heard.dtype == np.float32
+        np.testing.assert_allclose(heard, samples, atol=1e-4)
+    assert session(samples) is samples
+
+
+def espnet2_back_end(**options):
+    """Stand in for a recogniser of ESPnet2, which takes arrays and tensors of floats."""
+
+    def call(self, speech):
+        return speech
+
+    members = {"__call__": call, "asr_train_args": SimpleNamespace(**options)}
+    return type("Speech2Text", (), {"__module__": "espnet2.bin.asr_inference", **members})()

@@ -7,6 +7,7 @@ import pytest
 from espnet3.components.data.collate import CommonCollateFn
 from espnet3.errors import MissingDependencyError
 from espnet3.utils import target_aliases
+from espnet3.utils.espnet2_bridge import quiet_import
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.instantiate import instantiate_config
 from espnet3.utils.source_signatures import find_signature
@@ -68,3 +69,13 @@ def test_arguments_of_a_class_that_is_not_installed_are_known():
     signature = find_signature(COLLATE)
     assert signature is not None
     assert "int_pad_value" in signature.parameters
+
+
+def test_what_packages_print_while_espnet2_is_imported_is_logged(capsys, caplog):
+    caplog.set_level("DEBUG")
+    with quiet_import("espnet2.tasks.asr"):
+        print("[nltk_data] Error loading cmudict")
+    with quiet_import("json"):
+        print("seen")
+    assert capsys.readouterr().out == "seen\n"
+    assert any("nltk_data" in message for message in caplog.messages)
