@@ -143,7 +143,7 @@ def test_a_back_end_of_espnet2_gets_all_forms_of_audio_as_floats(wav):
     frontend_conf = {"fs": rate}
     back_end = espnet2_back_end(frontend="default", frontend_conf=frontend_conf)
     session = InferenceSession(back_end)
-    integers = np.round(samples * 32768).astype("int16")
+    integers = np.round(samples * 32767).astype("int16")
     forms = [str(wav), wav.read_bytes(), (rate, integers), integers, torch.tensor(integers)]
     for form in forms:
         heard = session(form)
