@@ -209,7 +209,7 @@ def test_files_beyond_the_end_of_the_disk_are_named_and_made_when_there_is_room(
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     error, found = done.stdout.splitlines()
