@@ -20,7 +20,7 @@ from espnet3.errors import (
 from espnet3.publication import bundle, user_code
 from espnet3.publication.code_scope import CodeScope, activate
 from espnet3.publication.file_kinds import check_bundle_files
-from espnet3.publication.security import bundle_policy
+from espnet3.publication.security import BundlePolicy, bundle_policy
 from espnet3.publication.session_backend import (
     ArtifactRequest,
     InputKey,
@@ -29,6 +29,7 @@ from espnet3.publication.session_backend import (
     build_configured,
     build_described,
 )
+from espnet3.publication.size_limit import limited_size
 from espnet3.publication.untrusted_files import BundleInspector
 from espnet3.publication.weights_only import tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
@@ -136,6 +137,7 @@ def _build_parts(
     bundled_fn = None if request.output_fn_path else config.get("output_fn")
     with _guard(root, policy):
         output_fn = load_output_fn(bundled_fn) if bundled_fn else None
+    with _guard(root, policy):
         model = build_described(config, request) if config else None
     if model is not None and root is not None:
         _check_loaded(model, root, metadata)
@@ -235,7 +237,7 @@ def _open_gate(
 
 def _choose_policy(
     root: Path | None, trust: Trust, metadata: Mapping[str, Any]
-) -> TargetPolicy | None:
+) -> BundlePolicy | None:
     if trust.trust_user_code or root is None:
         return None
     roots = user_code.choose_import_roots(trust.user_code_paths, metadata.get("user_code_paths"))
@@ -243,11 +245,16 @@ def _choose_policy(
 
 
 @contextlib.contextmanager
-def _guard(root: Path | None, policy: TargetPolicy | None) -> Iterator[None]:
+def _guard(root: Path | None, policy: BundlePolicy | None) -> Iterator[None]:
     if policy is None or root is None:
         yield
         return
-    with use_target_policy(policy), tensors_only(root):
+    before = set(policy.allowed)
+    with (
+        use_target_policy(policy),
+        tensors_only(root),
+        limited_size(root, lambda: policy.has_foreign(before)),
+    ):
         yield
 
 

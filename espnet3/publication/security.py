@@ -13,7 +13,7 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,9 @@ from espnet3.utils.import_utils import TRUSTED_TARGETS
 _ENV_ALLOWED = "ESPNET3_ALLOWED_TARGETS"
 _ENV_STRICT = "ESPNET3_STRICT_TARGETS"
 _OWN_PACKAGES = ("espnet3", "egs3")
+_BY_ESPNET3 = "espnet3 lets bundles name it"
+_BY_TORCH = "a layer of torch.nn"
+_REASONS_OF_OURS = frozenset({_BY_ESPNET3, _BY_TORCH})
 
 _allowed_always: set[str] = set()
 _allowed_here: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
@@ -81,6 +84,15 @@ class BundlePolicy:
         self.allowed: dict[str, str] = {}
         """What was let through so far, and why."""
 
+    def has_foreign(self, before: Collection[str] = ()) -> bool:
+        """Tell whether a class of the program or one that its user allowed was let through.
+
+        Args:
+            before: Paths that do not count.
+        """
+        new = set(self.allowed) - set(before)
+        return any(self.allowed[path] not in _REASONS_OF_OURS for path in new)
+
     def check_path(self, path: str, *, key: str | None) -> None:
         """Raise unless importing the module part of ``path`` is harmless."""
         if path in TRUSTED_TARGETS | _user_allowed() or self._has_allowed_module(path):
@@ -106,9 +118,9 @@ class BundlePolicy:
 
     def _why_allowed(self, obj: Any, name: str, key: str | None) -> str | None:
         if name in TRUSTED_TARGETS:
-            return "espnet3 lets bundles name it"
+            return _BY_ESPNET3
         if _is_torch_layer(obj):
-            return "a layer of torch.nn"
+            return _BY_TORCH
         if name in _user_allowed():
             return "allowed by name"
         if inspect.isclass(obj) and any(_matches(name, entry) for entry in _user_allowed()):

@@ -96,8 +96,14 @@ def resolve_recipe(preset: str, fs: int, given: Mapping[str, Any]) -> MelRecipe:
     return replace(_PRESETS[preset](fs), **explicit)
 
 
+_MAX_FFT = 2**16
+"""A third of a second at 192 kHz."""
+
+
 def check_sizes(recipe: MelRecipe, win_length: int, fs: int) -> None:
     """Raise unless the sizes of an analysis fit together."""
+    if not 0 < recipe.n_fft <= _MAX_FFT:
+        raise ConfigError(f"must lie between 1 and {_MAX_FFT}", key="n_fft", value=recipe.n_fft)
     if recipe.n_fft % 2:
         raise ConfigError("must be even", key="n_fft", value=recipe.n_fft)
     if win_length > recipe.n_fft:

@@ -50,6 +50,7 @@ class Hostile:
             what to load instead of the folder.
         error: Class of the refusal.
         says: What the message must name.
+        is_seen_unbuilt: Whether a scan, which builds no model, finds it too.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Hostile:
     build: Callable[[Path, Path], str | None]
     error: str
     says: str
+    is_seen_unbuilt: bool = True
 
 
 def write(path: Path, content: Any) -> Path:
@@ -256,6 +258,21 @@ def evil_collate(root: Path, trace: Path) -> None:
     training = {"model": linear, "dataloader": {"collate_fn": collate}}
     recogniser(root, "m.pth", training, _target_=TRAINED_MODEL)
     torch.save(torch.nn.Linear(1, 1).state_dict(), root / "m.pth")
+
+
+def oversized(part: str = "encoder", **sizes: Any) -> Callable[[Path, Path], None]:
+    """Build a bundle of small weights whose training config asks for far more."""
+
+    def build(root: Path, trace: Path) -> None:
+        model = {**ASR_MODEL, part: {**ASR_MODEL[part], **sizes}}  # type: ignore[dict-item]
+        recogniser(root, "m.safetensors", {"model": model})
+        write(root / "m.safetensors", safetensors.torch.save({"w": torch.ones(2)}))
+
+    return build
+
+
+def oversized_layer(**sizes: Any) -> Callable[[Path, Path], None]:
+    return config(lambda evil: {"model": {"_target_": "torch.nn.Linear", **sizes}})
 
 
 def long_chain_of_links() -> list[Any]:
@@ -582,6 +599,30 @@ KINDS = [
             says="manifest.json"),
     Hostile(kind="`manifest.json` that is none", does="breaks the check of files",
             build=manifest("{"), error=BUNDLE, says="manifest"),
+    # Sizes
+    Hostile(kind="`output_size: 200000` in a packed `training.yaml`", does="exhausts memory",
+            build=oversized(output_size=200_000), error=BUNDLE, says="far larger",
+            is_seen_unbuilt=False),
+    Hostile(kind="`linear_units: 10**11` in a packed `training.yaml`", does="exhausts memory",
+            build=oversized(linear_units=10**11), error=BUNDLE, says="far larger",
+            is_seen_unbuilt=False),
+    Hostile(kind="`num_blocks: 10**9` in a packed `training.yaml`", does="never ends",
+            build=oversized(num_blocks=10**9), error=BUNDLE, says="far larger",
+            is_seen_unbuilt=False),
+    Hostile(kind="`subsampling_channels: 10**30` in a packed `training.yaml`",
+            does="overflows numbers", build=oversized(subsampling_channels=10**30), error=BUNDLE,
+            says="far larger",
+            is_seen_unbuilt=False),
+    Hostile(kind="`n_fft: 2**40` in a packed `training.yaml`", does="exhausts memory",
+            build=oversized("frontend", n_fft=2**40), error=CONFIG, says="n_fft",
+            is_seen_unbuilt=False),
+    Hostile(kind="`n_mels: 10**10` in a packed `training.yaml`", does="exhausts memory",
+            build=oversized("frontend", n_mels=10**10), error=BUNDLE, says="far larger",
+            is_seen_unbuilt=False),
+    Hostile(kind="`torch.nn.Linear` of 10**12 numbers", does="exhausts memory",
+            build=oversized_layer(in_features=10**6, out_features=10**6), error=BUNDLE,
+            says="far larger",
+            is_seen_unbuilt=False),
     # Archives
     Hostile(kind="archive with `../x`", does="writes outside of the cache",
             build=tar(member("../x")), error=ARCHIVE, says="outside the target"),
