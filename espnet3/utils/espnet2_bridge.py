@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from espnet3.errors import MissingDependencyError
-from espnet3.utils.package_requirements import install_command
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +54,8 @@ def espnet2_failure(feature: str, error: Exception) -> MissingDependencyError:
             f" installed torch ({error})\n"
             "  install torch and torchaudio of the same version, see the guide about ESPnet2"
         )
+    from espnet3.utils.package_requirements import install_command  # reads package metadata
+
     return MissingDependencyError(
         f"{feature} needs ESPnet2, which cannot be imported ({_root_cause(error)})\n"
         f"  install it with: {install_command(['espnet2'])}"
