@@ -19,7 +19,7 @@ import espnet3
 from espnet3.publication import bundle, model_card
 from espnet3.publication.bundle_archive import archive_path
 from espnet3.publication.pack_plan import PackPlan
-from espnet3.utils.fingerprint import fingerprint
+from espnet3.utils.fingerprint import fingerprint, fingerprint_file
 from espnet3.utils.path_utils import write_json
 
 
@@ -33,7 +33,6 @@ def digest_inputs(plan: PackPlan, git: Mapping[str, str]) -> str:
     inputs = plan.inputs
     golden = [inputs.locate(path) for path in inputs.settings.golden_files]
     sources = [*plan.copies.values(), *(weight.source for weight in plan.weights), *golden]
-    sources += [plan.scores] if plan.scores is not None else []
     return fingerprint(
         {
             "versions": [espnet3.__version__, sys.version, bundle.installed_version("torch")],
@@ -51,6 +50,8 @@ def digest_inputs(plan: PackPlan, git: Mapping[str, str]) -> str:
             "weights": [_plain(dataclasses.asdict(weight)) for weight in plan.weights],
             "registered": [dict(plan.files), dict(plan.yaml_files), sorted(plan.plain_yaml)],
             "moved": {str(path): place for path, place in plan.moved.items()},
+            # By content: `measure` writes it anew each time.
+            "scores": None if plan.scores is None else fingerprint_file(plan.scores),
             "sources": {str(path): _stamp(path) for path in sources},
         }
     )
