@@ -125,7 +125,13 @@ def _looks_local(model_tag: str) -> bool:
 
 
 def _missing_folder(path: Path) -> str:
-    """Say that a path does not exist, and what beside it has a similar name."""
+    """Say that a path leads to no bundle, and what beside it has a similar name."""
+    if path.is_file():
+        kinds = ", ".join(_ARCHIVE_SUFFIXES)
+        return (
+            f"{path} is a file, but no archive of a bundle ({kinds})\n"
+            "  give the folder that pack_model wrote, its archive, or a Hub id owner/name"
+        )
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     guess = did_you_mean(path.name, siblings)
     hint = guess or "give the folder that pack_model wrote, or a Hub id owner/name"

@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from espnet3.components.inference.backend import build_model
-from espnet3.errors import ConfigError, InferenceError, MissingConfigError, did_you_mean
+from espnet3.errors import (
+    BundleError,
+    ConfigError,
+    InferenceError,
+    MissingConfigError,
+    did_you_mean,
+)
 from espnet3.publication import bundle
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.source_signatures import find_signature
+from espnet3.utils.target_arguments import BUILD_KEYS
 
 InputKey = str | Sequence[str]
 
@@ -55,8 +62,25 @@ def build_described(config: Mapping[str, Any], request: ArtifactRequest) -> Any:
     model = config.get("model")
     if request.backend_class is not None or not isinstance(model, Mapping):
         return None
+    _check_arguments(model)
     _check_keywords(model.get("_target_"), request.backend_kwargs)
     return build_configured({**config, "model": {**model, **request.backend_kwargs}})
+
+
+def _check_arguments(model: Mapping[str, Any]) -> None:
+    """Name an argument that a class of ours does not take, as in a bundle of another version."""
+    target = str(model.get("_target_"))
+    signature = find_signature(target) if target.startswith("espnet3.") else None
+    if signature is None or signature.takes_any:
+        return
+    for name in model:
+        if name not in signature.parameters and name not in BUILD_KEYS:
+            hint = did_you_mean(name, signature.parameters)
+            takes = "it takes: " + ", ".join(signature.parameters)
+            raise BundleError(
+                f"the bundle gives {target} an argument that it does not take: model.{name!r}\n"
+                f"  {hint or takes}"
+            )
 
 
 def _check_keywords(target: Any, keywords: Mapping[str, Any]) -> None:

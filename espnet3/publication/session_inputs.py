@@ -95,6 +95,10 @@ def to_samples(value: Any, rate: Hz, *, keep_channels: bool = False) -> Any:
             ``(S,)`` or ``(S, channels)``, or samples.
         rate: Samples per second of the result.
         keep_channels: Do not average the channels.
+
+    Raises:
+        DataError: If the value is no audio, or holds samples that are no numbers.
+        FileNotFoundError: If a path leads nowhere.
     """
     from espnet3.components.data import audio
 
@@ -102,13 +106,33 @@ def to_samples(value: Any, rate: Hz, *, keep_channels: bool = False) -> Any:
         value = bytes(value)
     if isinstance(value, str | os.PathLike | bytes):
         samples, found = audio.load(value)
-        return _resample(samples if keep_channels else _to_mono(samples), found, rate)
+        return _resample(_finite(samples if keep_channels else _to_mono(samples)), found, rate)
     if isinstance(value, tuple):
         if len(value) != 2 or not isinstance(value[0], numbers.Integral) or int(value[0]) <= 0:
             raise DataError("a tuple of audio is (rate, samples), the rate being a whole number")
         samples = _to_float(value[1])
-        return _resample(samples if keep_channels else _to_mono(samples), int(value[0]), rate)
-    return value
+        samples = _finite(samples if keep_channels else _to_mono(samples))
+        return _resample(samples, int(value[0]), rate)
+    if not isinstance(value, list) and not hasattr(value, "shape"):
+        raise DataError(
+            f"a value of type {type(value).__name__} is no audio; give a path, the content of an "
+            "audio file as bytes, (rate, samples), or samples as an array, a tensor or a list"
+        )
+    return _finite(value)
+
+
+def _finite(samples: Any) -> Any:
+    """Return the samples, after a look for NaN and infinity where it is free."""
+    import numpy as np
+
+    device = getattr(samples, "device", None)
+    if getattr(device, "type", "cpu") != "cpu":  # looking would wait for the accelerator
+        return samples
+    array = np.asarray(samples.detach() if hasattr(samples, "detach") else samples)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        first = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise DataError(f"samples must be finite, but item {first} is {array.flat[first]}")
+    return samples
 
 
 def _to_float(samples: Any) -> Any:

@@ -129,7 +129,11 @@ def _check_complete(header_log: str, name: str) -> None:
 def _open(path_or_bytes: PathLike | bytes) -> Any:
     if isinstance(path_or_bytes, bytes):
         return io.BytesIO(path_or_bytes)
+    if re.match(r"https?://", str(path_or_bytes)):
+        raise AudioError(f"{path_or_bytes}: is an address, not a file: download it first")
     path = Path(path_or_bytes)
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder; name a file in it")
     if not path.is_file():
         raise FileNotFoundError(f"audio file {path} does not exist")
     return path

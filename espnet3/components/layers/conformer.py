@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from espnet3.components.layers.conformer_block import ConformerBlock, build_dropout
 from espnet3.components.layers.masks import length_mask
 from espnet3.components.layers.subsampling import ConvSubsampling
+from espnet3.errors import DataError
 from espnet3.utils.import_utils import trusted_target
 from espnet3.utils.layer_sizes import check_conformer_sizes
 
@@ -107,7 +108,7 @@ class ConformerEncoder(nn.Module):
             of padded frames are undefined.
 
         Raises:
-            ValueError: If an utterance is too short to give one frame. Lengths on an accelerator
+            DataError: If an utterance is too short to give one frame. Lengths on an accelerator
                 are not read back for this check; there only the padded size counts.
         """
         self._check_frames(feats, lengths)
@@ -143,7 +144,7 @@ class ConformerEncoder(nn.Module):
             shortest = min(shortest, int(lengths.min()))
         minimum = self.subsampling.min_frames()
         if shortest < minimum:
-            raise ValueError(
+            raise DataError(
                 f"{shortest} frames are too short for the encoder: it needs {minimum}; "
                 "leave such utterances out"
             )

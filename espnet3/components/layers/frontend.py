@@ -13,6 +13,7 @@ from espnet3.components.layers.mel_recipe import (
     read_rate,
     resolve_recipe,
 )
+from espnet3.errors import DataError
 from espnet3.utils.import_utils import trusted_target
 
 # Shapes: B batch, S samples, T frames, W samples of one frame, F features
@@ -127,7 +128,7 @@ class LogMelFrontend(nn.Module):
             Float32 features of shape (B, T, F) and the frames of each utterance, shape (B,).
 
         Raises:
-            ValueError: If even the longest waveform is too short for one frame.
+            DataError: If even the longest waveform is too short for one frame.
         """
         self._check_samples(speech)
         needs_grad = speech.requires_grad and torch.is_grad_enabled()
@@ -149,7 +150,7 @@ class LogMelFrontend(nn.Module):
     def _check_samples(self, speech: Tensor) -> None:
         minimum = self.recipe.n_fft // 2 + 1 if self.recipe.center else self._frame_span()
         if speech.shape[1] < minimum:
-            raise ValueError(
+            raise DataError(
                 f"{speech.shape[1]} samples are too short for the front end: "
                 f"one frame needs {minimum}"
             )

@@ -90,6 +90,14 @@ def test_a_folder_that_is_no_bundle(tmp_path, capsys):
         assert "is not a bundle" in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_archive(tmp_path, capsys):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF")
+    for way in ("scan", "verify"):
+        assert main(["bundle", way, str(path)]) == 1
+        assert "a.wav is a file, but no archive of a bundle (.zip," in capsys.readouterr().err
+
+
 def test_archives_are_scanned_and_verified_like_folders(packed, capsys, tmp_path, monkeypatch):
     import shutil
 

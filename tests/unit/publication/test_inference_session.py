@@ -424,6 +424,13 @@ def test_a_path_that_does_not_exist_is_answered_with_its_neighbours(monkeypatch,
         InferenceSession.from_pretrained("/nowhere/at/all")
 
 
+def test_an_argument_that_a_model_of_ours_does_not_take_is_named(tmp_path):
+    model = {"_target_": "espnet3.systems.asr.recognizer.SpeechRecognizer", "beam_siez": 3}
+    artifacts = bundle(tmp_path, inference={"model": model, "input_key": "speech"})
+    with pytest.raises(BundleError, match=r"model.'beam_siez'\n  did you mean \"beam_size\""):
+        InferenceSession.from_artifacts(artifacts)
+
+
 def test_a_complete_bundle_is_loaded_from_its_folder(recipe):
     out = recipe.pack()
     session = InferenceSession.from_packed(out, shout=True, prefer_model_batch=True)
@@ -434,7 +441,8 @@ def test_a_complete_bundle_is_loaded_from_its_folder(recipe):
 @pytest.mark.parametrize(
     ("lacks", "message"),
     [
-        (".", "no folder or archive"),
+        (".", "is a file, but no archive of a bundle"),
+        ("..", "no folder or archive"),
         ("meta.yaml", "has no meta.yaml"),
         ("conf/inference.yaml", "inference config conf/inference.yaml does not exist"),
         ("an entry", "does not list yaml_files.inference_config"),
@@ -446,6 +454,8 @@ def test_an_incomplete_bundle_is_a_missing_file(recipe, lacks, message):
         write(out / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
     elif lacks == ".":
         out = out / "README.md"
+    elif lacks == "..":
+        out = out / "elsewhere"
     else:
         (out / lacks).unlink()
     with pytest.raises(FileNotFoundError, match=message) as caught:

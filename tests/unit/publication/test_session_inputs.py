@@ -160,3 +160,24 @@ def espnet2_back_end(**options):
 
     members = {"__call__": call, "asr_train_args": SimpleNamespace(**options)}
     return type("Speech2Text", (), {"__module__": "espnet2.bin.asr_inference", **members})()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "a value of type NoneType is no audio; give a path"),
+        ({"speech": 1}, "a value of type int is no audio"),
+        (np.array([0.0, np.nan, 1.0]), "item 1 is nan"),
+        (torch.tensor([0.0, 1.0, -torch.inf]), "item 2 is -inf"),
+        ((RATE, np.array([np.inf, 0.0])), "item 0 is inf"),
+        ("https://example.org/a.wav", "is an address, not a file: download it first"),
+    ],
+)
+def test_the_message_says_what_audio_may_be(value, message):
+    with pytest.raises(DataError, match=message):
+        InferenceSession(Rated())(value)
+
+
+def test_a_folder_is_no_audio(tmp_path):
+    with pytest.raises(DataError, match="is a folder; name a file in it"):
+        InferenceSession(Rated())(tmp_path)

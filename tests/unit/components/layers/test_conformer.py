@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from espnet3.components.layers import ConformerEncoder
 from espnet3.components.layers.conformer_block import rotate
-from espnet3.errors import ConfigError
+from espnet3.errors import ConfigError, DataError
 
 
 def build(**options):
@@ -44,7 +44,7 @@ def test_lengths_follow_the_formula_from_the_shortest_input_on(subsampling, mini
     for frames in range(minimum, minimum + 20):
         hidden, lengths = encoder(torch.randn(1, frames, 20), torch.tensor([frames]))
         assert lengths.tolist() == [hidden.shape[1]]
-    with pytest.raises(ValueError, match=f"{minimum - 1} frames are too short.*{minimum}"):
+    with pytest.raises(DataError, match=f"{minimum - 1} frames are too short.*{minimum}"):
         encoder(torch.randn(2, 30, 20), torch.tensor([30, minimum - 1]))
 
 

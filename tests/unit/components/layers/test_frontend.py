@@ -6,7 +6,7 @@ import torch
 
 from espnet3.components.layers import LogMelFrontend
 from espnet3.components.layers.mel import hz_to_mel, mel_filterbank, mel_to_hz
-from espnet3.errors import ConfigError
+from espnet3.errors import ConfigError, DataError
 
 
 def reference_mel(fs, n_fft, n_mels, fmin, fmax, *, htk, area_norm, in_mel):
@@ -183,7 +183,7 @@ def test_silence_is_finite():
 
 
 def test_a_waveform_shorter_than_a_frame_is_refused():
-    with pytest.raises(ValueError, match="256 samples are too short.*257"):
+    with pytest.raises(DataError, match="256 samples are too short.*257"):
         LogMelFrontend()(torch.zeros(1, 256), torch.tensor([256]))
 
 
