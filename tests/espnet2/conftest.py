@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,15 @@ def espnet2_experiment(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     command += ["--use_tensorboard", "false", "--use_matplotlib", "false"]
     asr_train.main(command)
     return folder / "out"
+
+
+@pytest.fixture
+def model_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
+    """ESPnet2's downloader, with a cache of its own for every object that is made of it."""
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    monkeypatch.setattr(ModelDownloader.__init__, "__defaults__", (str(tmp_path / "cache"),))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    yield ModelDownloader

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from unittest.mock import patch
 
+import lightning
 import pytest
 import soundfile
 import torch
@@ -20,7 +21,10 @@ from espnet3.utils.weights_utils import read_state_dict
 from tests.espnet2.conftest import E_BRANCHFORMER
 from tests.espnet2.corpus import RATE, TEXTS, TOKENS, tones
 
-pytestmark = pytest.mark.usefixtures("in_process")
+pytestmark = [
+    pytest.mark.usefixtures("in_process"),
+    pytest.mark.filterwarnings("ignore:Expanding a local model:UserWarning"),
+]
 
 SPEECH2TEXT = "espnet2.bin.asr_inference.Speech2Text"
 DECODING = {"beam_size": 1, "ctc_weight": 0.3, "maxlenratio": -4}
@@ -118,9 +122,12 @@ def decode(speech2text, text: str) -> str:
 
 def assert_holds(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
     """Assert that a model has exactly these tensors."""
-    own = model.state_dict()
-    assert own.keys() == state.keys()
-    assert all(torch.equal(tensor, state[name]) for name, tensor in own.items())
+    assert_same(model.state_dict(), state)
+
+
+def assert_same(found: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
+    assert found.keys() == state.keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in found.items())
 
 
 def test_espnet2_loads_the_weights_of_our_checkpoint(trained):
@@ -194,36 +201,58 @@ def test_a_bundle_whose_weights_espnet2_would_not_load_is_refused(trained, tmp_p
         InferenceSession.from_pretrained(str(bundle), trust_user_code=True)
 
 
+class KeepStart(lightning.Callback):
+    """Writes the weights that a training starts with, before its first step."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        torch.save(module.state_dict(), self.path)
+
+
 def test_a_model_trained_by_espnet2_is_fine_tuned_decoded_and_published(
-    espnet2_experiment, corpus, tmp_path
+    espnet2_experiment, corpus, model_zoo, tmp_path
 ):
     from espnet2.bin.asr_inference import Speech2Text
 
-    theirs = read_state_dict(espnet2_experiment / "valid.acc.best.pth")
+    theirs = espnet2_experiment / "valid.acc.best.pth"
+    before, start = read_state_dict(theirs), tmp_path / "start.pth"
+    keep_start = {"_target_": f"{__name__}.KeepStart", "path": str(start)}
     recipe = Recipe(
         tmp_path / "egs3" / "toy" / "asr",
         corpus,
         model=f"${{load_yaml:{espnet2_experiment}/config.yaml}}",
-        init_from={"path": str(espnet2_experiment / "valid.acc.best.pth")},
-        optimizer={"lr": 1e-30},
+        init_from={"path": str(theirs)},
+        optimizer={"lr": 0.01},
         scheduler=None,
         scheduler_interval=None,
+        trainer={
+            "max_epochs": 30,
+            "accelerator": "cpu",
+            "enable_progress_bar": False,
+            "callbacks": [keep_start],
+        },
     )
-    recipe.run("collect_stats", "train", "infer", "pack_model")
-    # With such a learning rate the weights are still theirs.
+    archive_too = ("publication.pack_model.archive=zip",)
+    recipe.run("collect_stats", "train", "infer", "pack_model", overrides=archive_too)
     tuned = read_state_dict(recipe.exp_dir / "last.ckpt")
-    assert tuned.keys() == theirs.keys()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in tuned.items())
-    own = Speech2Text(
-        str(espnet2_experiment / "config.yaml"),
-        str(espnet2_experiment / "valid.acc.best.pth"),
-        **DECODING,
-    )
-    assert recipe.hypotheses() == {u: decode(own, text) for u, text in TEXTS["test"].items()}
+    assert_same(read_state_dict(start), before)
+    assert tuned.keys() == before.keys()
+    pretrained = Speech2Text(str(espnet2_experiment / "config.yaml"), str(theirs), **DECODING)
+    learned = [name for name, _ in pretrained.asr_model.named_parameters()]
+    assert not any(torch.equal(tuned[name], before[name]) for name in learned)
+    hypotheses = recipe.hypotheses()
+    assert hypotheses != {u: decode(pretrained, text) for u, text in TEXTS["test"].items()}
+    archive = str(recipe.exp_dir / "model_pack.zip")
+    published = Speech2Text.from_pretrained(archive, **DECODING)
+    assert_holds(published.asr_model, tuned)
     session = InferenceSession.from_pretrained(
-        str(recipe.exp_dir / "model_pack"), trust_user_code=True
+        archive, downloader_class=model_zoo, trust_user_code=True
     )
-    assert_holds(session.model.asr_model, theirs)
+    assert_holds(session.model.asr_model, tuned)
+    for utt_id, text in TEXTS["test"].items():
+        assert decode(published, text) == session(tones(text))["hyp"] == hypotheses[utt_id]
 
 
 def test_other_tokens_than_those_of_the_model_are_refused_before_training(trained, tmp_path):

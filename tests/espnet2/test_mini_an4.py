@@ -5,7 +5,6 @@ from __future__ import annotations
 import runpy
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +35,6 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     folder = copy_recipe("mini_an4/asr", tmp_path_factory.mktemp("mini_an4"))
     shutil.copyfile(shared_data / "mini_an4.tar.gz", folder / "downloads.tar.gz")
     return folder
-
-
-@pytest.fixture
-def model_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type]:
-    """ESPnet2's downloader, with a cache of its own for every object that is made of it."""
-    monkeypatch.setattr(ModelDownloader.__init__, "__defaults__", (str(tmp_path / "cache"),))
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    yield ModelDownloader
 
 
 def run(

@@ -8,32 +8,12 @@ import pytest
 import torch
 import yaml
 
-from espnet3.components.data.collate import CommonCollateFn
-from espnet3.components.modeling.lightning_module import ESPnetLightningModule
 from espnet3.errors import MissingDependencyError
 from espnet3.utils.task_utils import get_espnet_model, get_task_class, save_espnet_config
-from tests.espnet2.conftest import E_BRANCHFORMER, SMALL
-from tests.espnet2.corpus import TEXTS, TOKENS, tones
+from tests.espnet2.conftest import SMALL
+from tests.espnet2.corpus import TOKENS
 
 TASK = "espnet2.tasks.asr.ASRTask"
-
-
-def batch_of(split: str) -> tuple:
-    samples = [
-        (utt_id, {"speech": tones(text), "text": [TOKENS.index(c) for c in text if c != " "]})
-        for utt_id, text in TEXTS[split].items()
-    ]
-    return CommonCollateFn(int_pad_value=-1)(samples)
-
-
-@pytest.fixture
-def stats_file(tmp_path):
-    import numpy as np
-
-    feats = np.random.default_rng(0).normal(size=(50, 20)) * 2 - 8
-    path = tmp_path / "feats_stats.npz"
-    np.savez(path, count=50, sum=feats.sum(0), sum_square=(feats**2).sum(0))
-    return path
 
 
 def own_model(options: dict) -> torch.nn.Module:
@@ -42,32 +22,6 @@ def own_model(options: dict) -> torch.nn.Module:
 
     arguments = ASRTask.get_parser().parse_args([])
     return ASRTask.build_model(argparse.Namespace(**{**vars(arguments), **copy.deepcopy(options)}))
-
-
-def test_a_training_step_of_an_e_branchformer_gives_the_loss_of_espnet2(stats_file):
-    options = {
-        "token_list": TOKENS,
-        **E_BRANCHFORMER,
-        "normalize": "global_mvn",
-        "normalize_conf": {"stats_file": str(stats_file)},
-    }
-    torch.manual_seed(7)
-    theirs = own_model(options).train()
-    torch.manual_seed(7)
-    ours = get_espnet_model(TASK, options)
-    uids, batch = batch_of("train")
-    config = {"task": TASK, "model": options, "dataset": argparse.Namespace(train=[], valid=[])}
-    module = ESPnetLightningModule(ours, config).train()
-    torch.manual_seed(11)
-    expected, _, _ = theirs(**batch)
-    torch.manual_seed(11)
-    loss = module.training_step((uids, batch), 0)
-    assert loss.item() == expected.item()
-    loss.backward()
-    expected.backward()
-    gradients = {n: p.grad for n, p in theirs.named_parameters()}
-    for name, parameter in ours.named_parameters():
-        assert torch.equal(parameter.grad, gradients[name]), name
 
 
 def test_options_that_are_not_given_have_the_defaults_of_the_task():
