@@ -213,8 +213,9 @@ def test_only_begun_work_is_suspected_and_the_signal_is_named(cluster_client, tm
     assert "died (SIGKILL)" in caplog.text
     with pytest.raises(ParallelError, match=r"the last was \d+ \(SIGKILL\)"):
         lost.take()
-    # One that waited behind the culprit is done once, by the next worker.
-    assert [(tmp_path / name).read_text() for name in "12"] == [".", "."]
+    # What waited behind the culprit is done; again only if its result was lost with a worker.
+    assert sorted(piece.units for piece in done if not piece.is_lost) == [[1], [2]]
+    assert all((tmp_path / name).is_file() for name in "12")
     assert pool.deaths == 4
 
 
