@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 import espnet3
@@ -18,6 +17,7 @@ from espnet3.utils.config_utils import iter_targets
 from espnet3.utils.fingerprint import fingerprint, fingerprint_file
 from espnet3.utils.named_files import iter_files
 from espnet3.utils.source_lookup import find_source
+from espnet3.utils.yaml_source import read_yaml
 
 _VOLATILE = {"parallel", "device", "device_index", "local_rank"}
 _VOLATILE_EXECUTION = {
@@ -109,7 +109,7 @@ def _manifests(config: Mapping[str, Any]) -> Iterator[Path]:
 def _model_files(config: Mapping[str, Any], recipe_dir: Path) -> set[Path]:
     files = set(iter_files(config.get("model"), recipe_dir))
     for path in [path for path in files if path.suffix in _YAML_SUFFIXES]:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path).value
         if isinstance(content, Mapping):
             files |= set(iter_files(content.get("model"), recipe_dir))
     return files
