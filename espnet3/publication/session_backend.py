@@ -62,9 +62,12 @@ def build_described(config: Mapping[str, Any], request: ArtifactRequest) -> Any:
     model = config.get("model")
     if request.backend_class is not None or not isinstance(model, Mapping):
         return None
-    _check_arguments(model)
     _check_keywords(model.get("_target_"), request.backend_kwargs)
-    return build_configured({**config, "model": {**model, **request.backend_kwargs}})
+    try:
+        return build_configured({**config, "model": {**model, **request.backend_kwargs}})
+    except TypeError:  # asked only now: what the trust policy refuses comes first
+        _check_arguments(model)
+        raise
 
 
 def _check_arguments(model: Mapping[str, Any]) -> None:
