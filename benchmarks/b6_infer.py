@@ -2,19 +2,18 @@
 
 Four parts. A small torch model one sample at a time and in batches, against a bare loop that
 builds the same model and goes over the same samples in the same batches: speed of the stage divided
-by that of the loop, in processor time of the one thread that both take, once with all that the
-stage does once per test set and once without what a test set of one sample takes. That is pure
-overhead, for all samples have the same length. A small Conformer on utterances of 1 to 15 s,
-against a bare loop over batches of 16 in the order of the data set, which pads a lot: the same
-ratio for the stage with the same batches, and for `dynamic` ones within a cost budget; the texts
-must be the same. A trivial model
-over many samples: microseconds per sample, from the data set to the SCP file. The same
-single-threaded model in this process and with two workers: ratio of the decoding times, without the
-start of the workers.
+by that of the loop, by the clock, in processor time, and without what the stage takes for a test
+set of one sample. That is pure overhead, for all samples have the same length. A small Conformer on
+utterances of 1 to 15 s, against a bare loop over batches of 16 in the order of the data set, which
+pads a lot: the same ratio for the stage with the same batches, and for `dynamic` ones within a cost
+budget; the texts must be the same. A trivial model over many samples: microseconds per sample, from
+the data set to the SCP file. The same single-threaded model in this process and on two workers that
+decode their second test set, so that their start does not count; and bare loops, one and then two
+processes of them at once. What the two loops gain is what the machine has to give: cores share
+memory and caches.
 
-The first three parts hold on a busy machine. The ratio of the last needs idle cores, one per
-worker: run it with ``--only workers`` and nothing else on the machine. The processor time that
-workers take beyond one process is shown too and says more where the machine is busy.
+Processor times hold on a busy machine. The last part needs idle cores, one per worker: run it with
+``--only workers`` and nothing else on the machine.
 
     python benchmarks/b6_infer.py [--items 200000] [--samples 2000] [--repeats 5] [--only lengths]
 """
@@ -22,12 +21,12 @@ workers take beyond one process is shown too and says more where the machine is 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import os
+import multiprocessing
 import statistics
 import tempfile
-import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,198 +35,50 @@ if __name__ == "__main__":
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.timing import interleave, machine_load, median_ratio, pin_threads
+from benchmarks.timing import Cost, cost, interleave, machine_load, median_ratio, pin_threads
 
 pin_threads()
 
 import torch  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
 
-from espnet3.components.layers.conformer import ConformerEncoder  # noqa: E402
-from espnet3.components.layers.frontend import LogMelFrontend  # noqa: E402
-from espnet3.systems.base.inference import infer  # noqa: E402
-
-HERE = "benchmarks.b6_infer"
-SIZE = 4000
+from benchmarks.inference_cases import Recognizer, Speech, bare_loop, run_stage  # noqa: E402
 
 
-class Samples:
-    """Ready-made samples, so that reading costs nothing."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        generator = torch.Generator().manual_seed(0)
-        self.speech = [torch.randn(SIZE, generator=generator) for _ in range(16)]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"utt_id": f"utt{index:07d}", "speech": self.speech[index % 16]}
+def stage_cost(folder: str, count: int, batch_size: int | None) -> Cost:
+    return cost(lambda: run_stage(folder, "Network", count, batch_size=batch_size))
 
 
-class Speech:
-    """Noise whose lengths are spread as those of utterances are, and told without reading."""
-
-    sample_rate = 16000
-
-    def __init__(self, count: int) -> None:
-        generator = torch.Generator().manual_seed(0)
-        seconds = torch.randn(count, generator=generator).mul(0.6).add(1.5).exp().clamp(1, 15)
-        self.lengths = [int(self.sample_rate * value) for value in seconds.tolist()]
-        self.noise = torch.randn(16 * self.sample_rate, generator=generator) / 10
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        start = 97 * index % self.sample_rate
-        speech = self.noise[start : start + self.lengths[index]]
-        return {"utt_id": f"utt{index:07d}", "speech": speech}
-
-
-class Organizer:
-    """Test sets of any size."""
-
-    def __init__(self, test: list[dict[str, Any]]) -> None:
-        self.test = {entry["name"]: globals()[entry["data"]](entry["count"]) for entry in test}
-
-
-class Trivial:
-    """Does nothing."""
-
-    def __call__(self, speech: Any) -> str:
-        return "a few words of text"
-
-
-class Network:
-    """A few milliseconds of matrix products for each sample, in one thread."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        torch.set_num_threads(1)
-        self.net = torch.nn.Sequential(
-            torch.nn.Linear(80, 1024), torch.nn.ReLU(), torch.nn.Linear(1024, 2048), torch.nn.ReLU()
-        )
-
-    def __call__(self, speech: Any) -> Any:
-        is_list = isinstance(speech, list)
-        samples = torch.stack(speech if is_list else [speech])
-        with torch.no_grad():
-            values = self.net(samples.view(len(samples), -1, 80)).mean((1, 2))
-        texts = [f"{value:.3f}" for value in values.tolist()]
-        return texts if is_list else texts[0]
-
-
-class Recognizer:
-    """Log-mel features, a small Conformer and greedy decoding; padding costs what speech does."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        torch.set_num_threads(1)
-        sizes = {"output_size": 64, "num_blocks": 2, "linear_units": 128}
-        self.frontend = LogMelFrontend(n_mels=40)
-        self.encoder = ConformerEncoder(40, **sizes, subsampling_channels=32).eval()
-        self.head = torch.nn.Linear(64, 30)
-
-    def __call__(self, speech: list[Any]) -> list[str]:
-        lengths = torch.tensor([len(item) for item in speech])
-        padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True)
-        with torch.no_grad():
-            hidden, lengths = self.encoder(*self.frontend(padded, lengths))
-            best = self.head(hidden).argmax(-1)
-        tokens = [
-            row[:n].unique_consecutive().tolist() for row, n in zip(best, lengths, strict=True)
-        ]
-        return [" ".join(map(str, row)) for row in tokens]
-
-
-def build_output(data: Any, model_output: Any, idx: Any) -> Any:
-    if isinstance(idx, list):
-        rows = zip(data, model_output, strict=True)
-        return [{"utt_id": sample["utt_id"], "hyp": text} for sample, text in rows]
-    return {"utt_id": data["utt_id"], "hyp": model_output}
-
-
-def run_stage(
-    folder: str, model: str, count: int, data: str = "Samples", **changes: Any
-) -> dict[str, Any]:
-    """Run the stage and return its report."""
-    config = {
-        "recipe_dir": ".",
-        "inference_dir": folder,
-        "dataset": {
-            "_target_": f"{HERE}.Organizer",
-            "test": [{"name": "test", "count": count, "data": data}],
-        },
-        "model": {"_target_": f"{HERE}.{model}"},
-        "input_key": "speech",
-        "output_fn": f"{HERE}.build_output",
-        "output_keys": ["hyp"],
-        "provider": {"_target_": "espnet3.systems.base.inference_provider.InferenceProvider"},
-        "runner": {
-            "_target_": "espnet3.systems.base.inference_runner.InferenceRunner",
-            "resume": False,
-        },
-        **changes,
-    }
-    infer(OmegaConf.create(config))
-    return dict(json.loads((Path(folder) / "test" / "inference_report.json").read_text()))
-
-
-def bare_loop(
-    count: int,
-    batch_size: int | None,
-    folder: str,
-    model_cls: type[Any] = Network,
-    data_cls: type[Any] = Samples,
-) -> float:
-    started = time.process_time()
-    model, dataset = model_cls(), data_cls(count)
-    with (Path(folder) / "bare.scp").open("w", encoding="utf-8") as stream:
-        for start in range(0, count, batch_size or 1):
-            data = [dataset[i] for i in range(start, min(start + (batch_size or 1), count))]
-            speech = [sample["speech"] for sample in data]
-            texts = model(speech=speech) if batch_size else [model(speech=speech[0])]
-            for sample, text in zip(data, texts, strict=True):
-                stream.write(f"{sample['utt_id']} {text}\n")
-    return time.process_time() - started
-
-
-def stage_loop(folder: str, count: int, batch_size: int | None) -> float:
-    started = time.process_time()
-    run_stage(folder, "Network", count, batch_size=batch_size)
-    return time.process_time() - started
+def loop_cost(folder: str, count: int, batch_size: int | None) -> Cost:
+    return cost(lambda: bare_loop(count, batch_size, folder))
 
 
 def compare_with_loop(folder: str, count: int, repeats: int) -> None:
-    stage_loop(folder, 1, None)
+    stage_cost(folder, 1, None)
     fixed = statistics.median(
-        stage_loop(folder, 1, None) - bare_loop(1, None, folder) for _ in range(repeats)
+        stage_cost(folder, 1, None).cpu - loop_cost(folder, 1, None).cpu for _ in range(repeats)
     )
     print(f"fixed cost of the stage, once per test set: {1e3 * fixed:.1f} ms")
     for batch_size, aim in ((None, 0.95), (16, 1.0)):
-        results = interleave(
+        costs = interleave(
             {
-                "loop": lambda size=batch_size: bare_loop(count, size, folder),
-                "stage": lambda size=batch_size: stage_loop(folder, count, size),
+                "loop": lambda size=batch_size: loop_cost(folder, count, size),
+                "stage": lambda size=batch_size: stage_cost(folder, count, size),
             },
             repeats,
         )
-        ratio = median_ratio(results, "loop", "stage")
-        per_sample = 1e3 * statistics.median(results["loop"]) / count
-        print(
-            f"batch {batch_size or 1:2d}: {per_sample:.2f} ms per sample in a bare loop; ", end=""
-        )
-        results["steady"] = [seconds - fixed for seconds in results["stage"]]
-        steady = median_ratio(results, "loop", "steady")
-        print(f"stage / loop {ratio:.3f}, without the fixed cost {steady:.3f}  (aim {aim})")
+        cpu = {name: [run.cpu for run in runs] for name, runs in costs.items()}
+        cpu["steady"] = [spent - fixed for spent in cpu["stage"]]
+        wall = {name: [run.wall for run in runs] for name, runs in costs.items()}
+        per_sample = 1e3 * statistics.median(cpu["loop"]) / count
+        print(f"batch {batch_size or 1:2d}: {per_sample:.2f} ms per sample in a bare loop;")
+        print(f"  speed of the stage / loop {median_ratio(wall, 'loop', 'stage'):.3f} ", end="")
+        print(f"by the clock, {median_ratio(cpu, 'loop', 'stage'):.3f} in processor time, ", end="")
+        print(f"{median_ratio(cpu, 'loop', 'steady'):.3f} without the fixed cost  (aim {aim})")
 
 
 def compare_lengths(folder: str, count: int, repeats: int) -> None:
     """Compare on utterances of different lengths."""
     lengths = Speech(count).lengths
-    seconds = sum(lengths) / Speech.sample_rate
     padded = [len(part) * max(part) for s in range(0, count, 16) if (part := lengths[s : s + 16])]
     budget = {"batching": {"mode": "dynamic", "max_cost": 16 * 6 * Speech.sample_rate}}
     settings = {
@@ -236,17 +87,15 @@ def compare_lengths(folder: str, count: int, repeats: int) -> None:
     }
     reports: dict[str, Any] = {}
 
-    def stage(name: str) -> float:
-        started = time.process_time()
+    def stage(name: str) -> None:
         reports[name] = run_stage(
             f"{folder}/{name[:5]}", "Recognizer", count, data="Speech", **settings[name]
         )
-        return time.process_time() - started
 
-    runs = {name: lambda name=name: stage(name) for name in settings}
-    loop = {"loop": lambda: bare_loop(count, 16, folder, Recognizer, Speech)}
+    runs = {name: lambda name=name: cost(lambda: stage(name)).cpu for name in settings}
+    loop = {"loop": lambda: cost(lambda: bare_loop(count, 16, folder, Recognizer, Speech)).cpu}
     results = interleave({**loop, **runs}, repeats)
-    rtf = statistics.median(results["loop"]) / seconds
+    rtf = statistics.median(results["loop"]) * Speech.sample_rate / sum(lengths)
     print(f"{count} utterances of 1 to 15 s: RTF {rtf:.4f} in a bare loop over batches of 16,")
     print(f"  of which {100 - 100 * sum(lengths) / sum(padded):.1f} % are padding")
     expected = set((Path(folder) / "bare.scp").read_text().splitlines())
@@ -261,32 +110,49 @@ def compare_lengths(folder: str, count: int, repeats: int) -> None:
 
 
 def measure_overhead(folder: str, items: int) -> None:
-    cpu = time.process_time()
-    report = run_stage(folder, "Trivial", items)
-    cpu = time.process_time() - cpu
-    print(f"trivial model, {items} samples: {1e6 * report['seconds'] / items:.1f} us per sample,")
-    print(f"  of which {1e6 * cpu / items:.1f} us of processor time  (aim 60)")
+    spent = cost(lambda: run_stage(folder, "Trivial", items))
+    print(f"trivial model, {items} samples: {1e6 * spent.wall / items:.1f} us per sample,")
+    print(f"  of which {1e6 * spent.cpu / items:.1f} us of processor time  (aim 60)")
 
 
-def measure_workers(folder: str, count: int, workers: int) -> None:
-    parallel = {"env": "local", "n_workers": workers}
-    before = os.times()
-    one = run_stage(folder, "Network", count)["seconds"]
-    middle = os.times()
-    report = run_stage(folder, "Network", count, parallel=parallel)
-    after = os.times()
-    # The report counts the start of the workers; a run of one sample tells how long that takes.
-    start = run_stage(folder, "Network", workers, parallel=parallel)["seconds"]
-    cpu_one = sum(middle[:4]) - sum(before[:4])
-    cpu_many = sum(after[:4]) - sum(middle[:4])
+def bare_loops(pool: ProcessPoolExecutor, count: int, folders: Sequence[str]) -> float:
+    """Let bare loops share the samples, one in each process that knows nothing of the others."""
+
+    def share() -> None:
+        loops = [pool.submit(bare_loop, count // len(folders), None, part) for part in folders]
+        for loop in loops:
+            loop.result()
+
+    return cost(share).wall
+
+
+def stage_seconds(folder: str, count: int, workers: int | None = None) -> float:
+    """Decode on workers that a first test set has started, or in this process."""
+    parallel = {} if workers is None else {"parallel": {"env": "local", "n_workers": workers}}
+    return float(run_stage(folder, "Network", count, warm=workers or 1, **parallel)["seconds"])
+
+
+def measure_workers(folder: str, count: int, workers: int, repeats: int) -> None:
+    """Compare with one process, and with as many bare loops as there are workers."""
+    folders = [f"{folder}/loop{number}" for number in range(workers)]
+    for name in folders:
+        Path(name).mkdir()
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        results = interleave(
+            {
+                "loop": lambda: loop_cost(folder, count, None).wall,
+                "loops": lambda: bare_loops(pool, count, folders),
+                "stage": lambda: stage_seconds(folder, count),
+                "workers": lambda: stage_seconds(folder, count, workers),
+            },
+            repeats,
+        )
     print(
-        f"{workers} workers: {one:.1f} s here, {report['seconds'] - start:.1f} s with workers ",
-        end="",
+        f"{workers} workers: speed-up {median_ratio(results, 'stage', 'workers'):.2f}  (aim 1.8),"
     )
-    print(
-        f"(+ {start:.1f} s to start); speed-up {one / (report['seconds'] - start):.2f}  (aim 1.8)"
-    )
-    print(f"  processor time {cpu_one:.1f} s here, {cpu_many:.1f} s with workers and their start")
+    ceiling = median_ratio(results, "loop", "loops")
+    print(f"  of {workers} bare loops that run on their own {ceiling:.2f}; ", end="")
+    print(f"speed of the workers / of these loops {median_ratio(results, 'loops', 'workers'):.3f}")
 
 
 def main() -> None:
@@ -307,7 +173,7 @@ def main() -> None:
         if args.only in (None, "overhead"):
             measure_overhead(folder, args.items)
         if args.only in (None, "workers"):
-            measure_workers(folder, 6 * args.samples, args.workers)
+            measure_workers(folder, args.samples, args.workers, args.repeats)
     print(machine_load())
 
 

@@ -6,6 +6,16 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+Measured = TypeVar("Measured")
+
+
+class Cost(NamedTuple):
+    """Seconds that something took."""
+
+    cpu: float
+    wall: float
 
 
 def pin_threads() -> None:
@@ -21,14 +31,23 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def interleave(runs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+def cost(run: Callable[[], object]) -> Cost:
+    """Return the time of one call, of all threads of this process and by the clock."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    return Cost(time.process_time() - cpu, time.perf_counter() - wall)
+
+
+def interleave(
+    runs: Mapping[str, Callable[[], Measured]], repeats: int
+) -> dict[str, list[Measured]]:
     """Call each measurement in turn, several times; a busy machine slows all of them alike.
 
     Args:
         runs: Functions that return what they measured, by name.
         repeats: Rounds; one more is made first and thrown away.
     """
-    results: dict[str, list[float]] = {name: [] for name in runs}
+    results: dict[str, list[Measured]] = {name: [] for name in runs}
     for round_number in range(repeats + 1):
         for name, run in runs.items():
             value = run()
