@@ -39,12 +39,14 @@ def check_token_lists(plain: Mapping[str, Any]) -> None:
             key=_KEY,
             hint=f"give {_DATA_KEY}, and bpemodel beside it, the files that belong to the model",
         )
-    made = _read_tokenizer(preprocessor.get("bpemodel"))
-    unknown = [token for token in made or () if token not in set(known)]
+    has = set(known)
+    made = _read_tokenizer(preprocessor.get("bpemodel")) or ()
+    unknown = [token for token in made if token not in has]
     if unknown:
+        others = len(unknown) - 1
+        more = f" and {others} more token{'s' if others > 1 else ''}" if others else ""
         raise SettingError(
-            f"has no {unknown[0]!r} and {len(unknown) - 1} more tokens that"
-            " dataset.preprocessor.bpemodel makes",
+            f"has no {unknown[0]!r}{more} that dataset.preprocessor.bpemodel makes",
             key=_KEY,
             hint="set dataset.preprocessor.bpemodel to the tokenizer that belongs to the model",
         )

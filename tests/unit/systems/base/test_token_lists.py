@@ -52,10 +52,39 @@ def test_another_list_is_named_with_its_first_difference() -> None:
         check_token_lists(config(TOKENS, given))
 
 
-def test_another_tokenizer_is_found_by_the_tokens_beside_it(tmp_path: Path) -> None:
-    write(tmp_path / "tokens.txt", ["<blank>", "<unk>", "B", "C"])
-    with pytest.raises(SettingError, match="has no 'B' and 1 more tokens"):
+@pytest.mark.parametrize(
+    ("unknown", "said"),
+    [
+        (["B"], "has no 'B' that"),
+        (["B", "C"], "has no 'B' and 1 more token that"),
+        (["B", "C", "D"], "has no 'B' and 2 more tokens that"),
+    ],
+)
+def test_another_tokenizer_is_found_by_the_tokens_beside_it(
+    unknown: list[str], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "tokens.txt", ["<blank>", "<unk>", *unknown])
+    with pytest.raises(SettingError, match=said):
         check_token_lists(config(TOKENS, TOKENS, bpemodel=str(tmp_path / "bpe.model")))
+
+
+def test_each_token_is_looked_at_once(tmp_path: Path) -> None:
+    hashed = 0
+
+    class Token(str):
+        def strip(self, *_: Any) -> Token:
+            return self
+
+        def __hash__(self) -> int:
+            nonlocal hashed
+            hashed += 1
+            return super().__hash__()
+
+    tokens = [f"t{number}" for number in range(5000)]
+    write(tmp_path / "tokens.txt", tokens)
+    plain = config([Token(token) for token in tokens], None, bpemodel=str(tmp_path / "bpe.model"))
+    check_token_lists(plain)
+    assert hashed == len(tokens)
 
 
 def test_a_refused_training_leaves_the_experiment_alone(tmp_path: Path) -> None:
