@@ -43,7 +43,8 @@ def resolve_config(config: DictConfig, *, late_files: bool = False) -> None:
     An interpolation to a mandatory value that is missing (``???``) stays. A path-like value
     (``*_dir``, ``*_path``) that would have a component ``None``, because it uses a null key,
     becomes ``???``: nobody can read it by mistake, and
-    :func:`~espnet3.utils.config_sources.locate` says which key is null.
+    :func:`~espnet3.utils.config_sources.locate` says which key is null, also for a value that
+    becomes null.
 
     Args:
         config: Root of a configuration.
@@ -56,6 +57,7 @@ def resolve_config(config: DictConfig, *, late_files: bool = False) -> None:
     """
     values: list[tuple[Any, Any, Any]] = []
     notes: dict[str, SourcePosition] = {}
+    borrowed: set[str] = set()
     for parent, name, path in _interpolations(config, ""):
         try:
             value = to_plain(parent[name])
@@ -66,15 +68,21 @@ def resolve_config(config: DictConfig, *, late_files: bool = False) -> None:
                 logger.info("%s waits for a file that does not exist yet: %s", path, _first(error))
                 continue
             raise _explain(config, path, error) from error
-        culprit = null_reference(config, path) if has_none_component(name, value) else None
+        is_unset = has_none_component(name, value)
+        culprit = null_reference(config, path) if is_unset or value is None else None
         if culprit is not None:
             notes[path] = _unset_note(config, path, culprit)
-            value = "???"
+            if is_unset:
+                logger.info("%s is left unset: it %s", path, notes[path].note)
+                value = "???"
         values.append((parent, name, value))
+        borrowed.add(path)
     for parent, name, value in values:
         parent[name] = value
-    if notes:
-        attach_sources(config, positions={**get_sources(config).positions, **notes})
+    table = get_sources(config)
+    attach_sources(
+        config, positions={**table.positions, **notes}, borrowed=table.borrowed | borrowed
+    )
 
 
 def has_none_component(name: Any, value: Any) -> bool:
@@ -192,10 +200,8 @@ def is_unset_note(text: str | None) -> bool:
 
 
 def _unset_note(config: DictConfig, path: str, culprit: str) -> SourcePosition:
-    text = f"uses {culprit}, which is null"
-    logger.info("%s is left unset: it %s", path, text)
     position = locate(config, path) or SourcePosition("")
-    return SourcePosition(position.file, position.line, text)
+    return SourcePosition(position.file, position.line, f"uses {culprit}, which is null")
 
 
 def _is_absent_file(error: BaseException | None) -> bool:

@@ -37,6 +37,8 @@ class SourceTable:
     """Position of each key, by dotted path (``a.0.b``)."""
     references: frozenset[str] = frozenset()
     """Top-level keys that interpolations use, here or in a file that is read by one."""
+    borrowed: frozenset[str] = frozenset()
+    """Keys whose value stands elsewhere: an interpolation or another configuration gave it."""
     overrides: tuple[str, ...] = ()
     """``slot.key=value`` of every ``--set`` that was applied."""
 
@@ -77,6 +79,14 @@ def locate(config: Any, key: str = "") -> SourcePosition | None:
             return table.positions[path]
         path = path.rpartition(".")[0]
     return SourcePosition(table.file) if table.file else None
+
+
+def is_borrowed(config: DictConfig, key: str) -> bool:
+    """Tell whether the value of a key, or of a section around it, stands elsewhere."""
+    path, borrowed = flat_key(key), get_sources(config).borrowed
+    while path and path not in borrowed:
+        path = path.rpartition(".")[0]
+    return bool(path)
 
 
 def override_comments(config: Any) -> str:

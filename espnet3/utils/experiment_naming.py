@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import ConfigError
 from espnet3.utils.config_resolution import null_reference, resolve_config
-from espnet3.utils.config_sources import get_sources, locate
+from espnet3.utils.config_sources import attach_sources, get_sources, locate
 
 _IDENTITY = ("exp_tag", "exp_dir")
 _FLOW = (
@@ -64,6 +64,7 @@ def apply_training_experiment_context(
             if new is None or _is_same(key, old, new):
                 continue
             target[key] = new
+            attach_sources(target, borrowed=get_sources(target).borrowed | {key})
             if old is None or _is_template_value(target, key):
                 log.info("Inserted %s.%s from %s", target_name, key, source_name)
             else:

@@ -17,7 +17,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from espnet3.errors import ConfigError, UnknownKeyError, did_you_mean
 from espnet3.utils.config_merge import walk
-from espnet3.utils.config_sources import find_references, get_sources, indexed_key, locate
+from espnet3.utils.config_sources import (
+    find_references,
+    get_sources,
+    indexed_key,
+    is_borrowed,
+    locate,
+)
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.settings import known_keys
 from espnet3.utils.slot_schema import IMPORT_PATHS, SLOT_KEYS, Key
@@ -39,6 +45,8 @@ class Finding:
     error: ConfigError
     is_fatal: bool = True
     """Whether a run must not start; else it is worth a warning."""
+    is_borrowed: bool = False
+    """Whether the value stands elsewhere, where it may be wrong too."""
 
 
 def check_config(
@@ -79,7 +87,7 @@ def check_config(
     reported = {finding.error.key for finding in findings}
     findings += map(Finding, _find_written_none(plain, known or {}, reported))
     findings += map(Finding, check_ranges(plain, slot.removesuffix("_config"), reported))
-    return [dataclasses.replace(f, error=_located(config, f.error)) for f in findings]
+    return [_placed(config, finding) for finding in findings]
 
 
 def check_configs(
@@ -178,9 +186,14 @@ def _find_written_none(
             yield ConfigError("is a text", key=key, value=value, hint=_WRITE_NULL)
 
 
-def _located(config: DictConfig, error: ConfigError) -> ConfigError:
-    place = locate(config, error.key or "")
-    if place is None:
-        return error
-    hint = _WRITE_NULL if error.value == "None" else place.note
-    return error.at(place.file, place.line, hint=hint)
+def _placed(config: DictConfig, finding: Finding) -> Finding:
+    """Return a finding with file and line."""
+    error, key = finding.error, finding.error.key or ""
+    place = locate(config, key)
+    # A key that nothing knows is wrong where it stands, whatever its value.
+    section = key.rpartition(".")[0]
+    borrowed = is_borrowed(config, section if isinstance(error, UnknownKeyError) else key)
+    if place is not None:
+        hint = _WRITE_NULL if error.value == "None" else place.note
+        error = error.at(place.file, place.line, hint=hint)
+    return dataclasses.replace(finding, error=error, is_borrowed=borrowed)

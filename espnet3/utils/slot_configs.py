@@ -75,20 +75,23 @@ def prepare_configs(request: SlotRequest) -> tuple[Configs, list[Finding]]:
     activate_named_recipe(configs)
     if request.smoke is not None and not findings:
         findings += _attempt(_shrink, configs, request, request.smoke)
-    findings += check_slots(configs, request.files)
+    broken: list[Finding] = []
     if is_complete:
         findings += name_experiment(configs, request.naming_source, request.stages)
-        unknown = {_section_of(f.error.key or "") for f in findings if f.is_fatal}
         for config in configs.values():
-            broken = _attempt(resolve_loaded_configs, config)
-            findings += [f for f in broken if not _is_consequence(f.error, unknown)]
+            broken += _attempt(resolve_loaded_configs, config)
+    findings += check_slots(configs, request.files)
+    unknown = {_section_of(f.error.key or "") for f in findings if f.is_fatal}
+    findings += [f for f in broken if not _is_consequence(f.error, unknown)]
     if not any(finding.is_fatal for finding in findings):
-        findings += check_resolved(configs, request)
+        findings += check_together(configs, request)
     return configs, drop_repetition(findings)
 
 
 def drop_repetition(findings: list[Finding]) -> list[Finding]:
-    """Keep one finding of those that the same null causes."""
+    """Keep one finding of those that the same null causes, and where values stand, not copies."""
+    if any(f.is_fatal and not f.is_borrowed for f in findings):
+        findings = [f for f in findings if not f.is_borrowed]
     first = {f.error.hint: f for f in reversed(findings) if is_unset_note(f.error.hint)}
     return [f for f in findings if f.error.hint not in first or first[f.error.hint] is f]
 
@@ -168,11 +171,8 @@ def check_slots(configs: Configs, files: Mapping[str, str | None]) -> list[Findi
     return findings
 
 
-def check_resolved(configs: Configs, request: SlotRequest) -> list[Finding]:
-    """Check values that interpolations stood for, and what slots and stages say together."""
-    findings = [f for f in check_slots(configs, request.files) if f.is_fatal]
-    if findings:
-        return findings
+def check_together(configs: Configs, request: SlotRequest) -> list[Finding]:
+    """Check what slots and stages say together."""
     loaded = {s.removesuffix("_config"): c for s, c in configs.items() if c is not None}
     known = {s: c for s, c in loaded.items() if f"{s}_config" in SLOT_FILES}
     source = configs.get(request.naming_source)

@@ -381,9 +381,9 @@ def test_paths_that_use_a_null_key_are_unset_and_say_why(write: Write) -> None:
     assert config.note is None
     assert config.sound_dir == "./exp/Nonesuch"
     assert config.literal_dir == "exp/None/x"
-    place = locate(config, "exp_dir")
-    assert place is not None
-    assert (place.line, place.note) == (3, "uses tag, which is null")
+    places = [locate(config, key) for key in ("exp_dir", "note", "root")]
+    notes = [(place.line, place.note) for place in places if place is not None]
+    assert notes == [(3, said := "uses tag, which is null"), (5, said), (2, None)]
 
 
 def test_late_files_are_resolved_when_they_exist(write: Write, tmp_path: Path) -> None:

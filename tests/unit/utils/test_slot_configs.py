@@ -20,7 +20,7 @@ def prepare(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
     monkeypatch.setenv("PYTHONPATH", "")
 
-    def run(overrides=(), stages=(), **texts):
+    def run(overrides=(), stages=(), system_cls=None, **texts):
         paths = dict.fromkeys(SLOT_FILES)
         for slot, text in texts.items():
             path = Path(f"{slot}.yaml")
@@ -33,6 +33,7 @@ def prepare(tmp_path, monkeypatch):
             template_package="egs3.TEMPLATE.asr",
             overrides=overrides,
             stages=stages,
+            system_cls=system_cls,
         )
         return prepare_configs(request)
 
@@ -115,6 +116,58 @@ def test_the_slot_that_names_the_experiment_stands_for_training_in_the_checks(
     assert any("dataset.train" in text for text in texts(findings))
     request = dataclasses.replace(request, naming_source="training_config")
     assert prepare_configs(request)[1] == []
+
+
+def test_all_keys_are_gone_through_once(prepare, monkeypatch):
+    from espnet3.utils import key_accounting
+
+    calls = []
+    check = key_accounting.check_calls
+    monkeypatch.setattr(
+        key_accounting, "check_calls", lambda *args: calls.append(args[1]) or check(*args)
+    )
+    _, findings = prepare(training="exp_tag: a", metrics="metrics: []")
+    assert (findings, calls) == ([], ["training", "metrics"])
+
+
+def test_a_wrong_value_is_reported_where_it_stands_and_not_where_it_is_used(prepare):
+    text = "trainer: {max_epochs: many, min_epochs: '${trainer.max_epochs}'}\nexp_tag: [1]"
+    _, findings = prepare(training=text, metrics="metrics: []")
+    assert [(finding.error.key, finding.is_fatal) for finding in findings] == [
+        ("exp_tag", True),
+        ("trainer.max_epochs", True),
+    ]
+
+
+def test_a_wrong_value_that_is_right_where_it_stands_is_reported_where_it_is_used(prepare):
+    _, findings = prepare(training="data_dir: here\nseed: ${data_dir}")
+    (error,) = [finding.error for finding in findings]
+    assert (error.key, error.value, error.line) == ("seed", "here", 2)
+
+
+def test_a_misspelt_key_is_reported_whatever_its_value_refers_to(prepare):
+    _, findings = prepare(training="trainer: {max_epoch: '${seed}', min_epoch: 1}")
+    assert [finding.error.key for finding in findings] == [
+        "trainer.max_epoch",
+        "trainer.min_epoch",
+    ]
+
+
+def test_a_null_that_data_sets_and_paths_use_is_one_finding(prepare):
+    # `dataset` of the recipe, found from its folder.
+    Path("dataset.py").write_text("class Dataset:\n    def __init__(self, split: str): ...\n")
+    text = (
+        "data_dir:\ndataset:\n  train: [{data_src: dataset, data_src_args: {split: '${data_dir}'}}]"
+        "\n  valid: [{data_src: dataset, data_src_args: {split: '${data_dir}'}}]\n"
+        "tokenizer: {save_path: '${data_dir}/tokens'}"
+    )
+    from espnet3.systems.asr.system import ASRSystem
+
+    _, findings = prepare(training=text, stages=["train_tokenizer"], system_cls=ASRSystem)
+    (text,) = texts(findings)
+    assert text.endswith(
+        "dataset.train[0].data_src_args.split: must not be null\n  uses data_dir, which is null"
+    )
 
 
 def test_what_one_null_causes_is_reported_once():
