@@ -137,7 +137,7 @@ def _samples(session: Any, files: Sequence[str]) -> list[dict[str, Any]]:
     if len(names) != 1:
         raise BundleError(
             f"the model takes several inputs ({', '.join(names)}), so a list of audio files does "
-            "not say what goes where\n  leave golden_samples at auto"
+            "not say what goes where\n  set pack_model.golden_samples: true"
         )
     return [{names[0]: to_samples(path, rate or _rate_of(path))} for path in files]
 
