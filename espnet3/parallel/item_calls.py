@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from espnet3.parallel.backlog import Backlog
 from espnet3.parallel.parallel import get_client, read_settings
-from espnet3.parallel.work_pool import WorkPool, shorten
+from espnet3.parallel.work_pieces import shorten
+from espnet3.parallel.work_pool import WorkPool
 from espnet3.parallel.worker_env import EnvSelector, current_env
 
 Bind: TypeAlias = Callable[[dict[str, Any]], Callable[[Any], Any]]

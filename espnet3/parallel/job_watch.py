@@ -32,8 +32,7 @@ class JobWatch:
     """
 
     def __init__(self, client: Client, *, num_workers: int) -> None:
-        cluster: Any = client.cluster
-        self._cluster = cluster if hasattr(cluster, "job_cls") else None
+        self._cluster: Any = client.cluster if has_jobs(client) else None
         self._num_workers = num_workers
         self._last_seen: dict[str, float] = {}
         """Job → when it had a worker."""
@@ -69,8 +68,21 @@ class JobWatch:
         self._replacements += len(jobs)
         for job in jobs:
             del self._last_seen[job]
-        self._cluster.sync(self._cluster.scale_down, jobs)  # type: ignore[union-attr]
-        self._cluster.scale(self._num_workers)  # type: ignore[union-attr]
+        self._cluster.sync(self._cluster.scale_down, jobs)
+        self._cluster.scale(self._num_workers)
+
+
+def has_jobs(client: Client) -> bool:
+    """Tell whether the workers are those of jobs of a batch system."""
+    return hasattr(client.cluster, "job_cls")
+
+
+def log_place(client: Client) -> str:
+    """Return where the logs of workers are, for people."""
+    if not has_jobs(client):
+        return "standard error of this run, where lines of workers begin with [worker <name>]"
+    folder = (getattr(client.cluster, "_job_kwargs", None) or {}).get("log_directory")
+    return str(folder or "where the batch system puts them")
 
 
 def no_worker_message(client: Client, timeout: Seconds) -> str:
@@ -81,8 +93,6 @@ def no_worker_message(client: Client, timeout: Seconds) -> str:
     ]
     job_script = getattr(client.cluster, "job_script", None)
     if job_script is not None:
-        folder = (getattr(client.cluster, "_job_kwargs", None) or {}).get("log_directory")
-        lines.append(f"  logs: {folder or 'where the batch system puts them'}")
-        lines.append("  job script:")
+        lines += [f"  logs: {log_place(client)}", "  job script:"]
         lines += [f"    {redact_assignments(line)}" for line in str(job_script()).splitlines()]
     return "\n".join(lines)

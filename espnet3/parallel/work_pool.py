@@ -6,13 +6,14 @@ import concurrent.futures
 import queue
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from espnet3.errors import ParallelError
 from espnet3.parallel.backlog import Backlog
-from espnet3.parallel.job_watch import JobWatch, no_worker_message
+from espnet3.parallel.job_watch import JobWatch, has_jobs, log_place, no_worker_message
+from espnet3.parallel.restarts import Restarts
 from espnet3.parallel.transport import pack
+from espnet3.parallel.work_pieces import Finished, Piece
 from espnet3.parallel.worker_deaths import WorkerDeaths, announce
 from espnet3.utils.types import Seconds
 
@@ -29,45 +30,6 @@ _MOST_WAITS = 10
 _POLL_SEC: Seconds = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finished(Generic[U]):
-    """A piece of work that is over."""
-
-    units: list[U]
-    """What was in it."""
-    value: Any
-    """What the function returned; ``None`` if ``is_lost``."""
-    worker: str
-    """Name of the worker."""
-    is_lost: bool = False
-    """Whether workers died of it each time, alone on its worker too."""
-    cause: str = ""
-    """What ended the last of them, such as `` (SIGKILL)``, where that is known."""
-
-    def take(self) -> Any:
-        """Return the value.
-
-        Raises:
-            ParallelError: If the work is lost.
-        """
-        if self.is_lost:
-            raise ParallelError(
-                f"each worker that took {shorten(repr(self.units))} died, the last was "
-                f"{self.worker}{self.cause}\n  did it run out of memory? the workers' logs may tell"
-            )
-        return self.value
-
-
-@dataclass
-class _Piece(Generic[U]):
-    units: list[U]
-    deaths: int = 0
-    """Workers that died after they had begun with it."""
-    waits: int = 0
-    """Workers that died before."""
-    is_alone: bool = False
-
-
 class WorkPool(Generic[U]):
     """Hand out pieces of a backlog and yield what comes back, in the order of completion.
 
@@ -81,6 +43,7 @@ class WorkPool(Generic[U]):
         split: Cuts one unit into the smallest ones that can be done alone.
         retries: How often a unit whose worker died while it was alone may have another one.
         must_stop: Asked before work is handed out; once true, only what is out is waited for.
+        restarts: Counts deaths where several pools belong to one run.
     """
 
     def __init__(
@@ -92,6 +55,7 @@ class WorkPool(Generic[U]):
         split: Callable[[U], Sequence[U]] = lambda unit: [unit],
         retries: int = 1,
         must_stop: Callable[[], bool] = lambda: False,
+        restarts: Restarts | None = None,
     ) -> None:
         self._client = client
         self._num_workers = num_workers
@@ -100,12 +64,23 @@ class WorkPool(Generic[U]):
         self._retries_alone = retries
         self._must_stop = must_stop
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        self._flying: dict[str, tuple[Future, _Piece[U]]] = {}
-        self._retries: list[_Piece[U]] = []
-        self._suspects: list[_Piece[U]] = []
+        self._flying: dict[str, tuple[Future, Piece[U]]] = {}
+        self._retries: list[Piece[U]] = []
+        self._suspects: list[Piece[U]] = []
         self._seen_worker = time.monotonic()
         self._jobs = JobWatch(client, num_workers=num_workers)
         self._dead = WorkerDeaths(client)
+        self._restarts = restarts or self.count_restarts(client, num_workers, retries)
+
+    @staticmethod
+    def count_restarts(client: Client, num_workers: int, retries: int) -> Restarts:
+        """Return what counts the deaths of a run; arguments are those of the pool."""
+        return Restarts(
+            num_workers=num_workers,
+            least=_SHARED_DEATHS + retries + 1,
+            # These jobs end with their walltime, and are submitted again.
+            forgets=has_jobs(client),
+        )
 
     @property
     def deaths(self) -> int:
@@ -122,7 +97,7 @@ class WorkPool(Generic[U]):
             backlog: Work to do.
 
         Raises:
-            ParallelError: If there is no worker for too long.
+            ParallelError: If there is no worker for too long, or too many have died.
             Exception: What ``func`` raises; the rest of the work is cancelled then.
         """
         self._seen_worker = time.monotonic()
@@ -139,17 +114,19 @@ class WorkPool(Generic[U]):
                 self._flying.clear()
 
     def _feed(self, func: Callable[..., Any], backlog: Backlog[U]) -> None:
+        if not self._flying and (self._retries or self._suspects or len(backlog)):
+            self._restarts.wait(self._must_stop)
         if self._must_stop():
             return
-        while len(self._flying) < _DEPTH * self._num_workers:
-            piece = self._retries.pop(0) if self._retries else _Piece(backlog.take())
+        while len(self._flying) < _DEPTH * (self._num_workers - self._restarts.num_resting):
+            piece = self._retries.pop(0) if self._retries else Piece(backlog.take())
             if not piece.units:
                 break
             self._submit(func, piece)
         if not self._flying and self._suspects:
             self._submit(func, self._suspects.pop(0))
 
-    def _submit(self, func: Callable[..., Any], piece: _Piece[U]) -> None:
+    def _submit(self, func: Callable[..., Any], piece: Piece[U]) -> None:
         try:
             future = self._client.submit(
                 _run_piece, func, piece.units, self._dead.topic, pure=False
@@ -161,7 +138,7 @@ class WorkPool(Generic[U]):
         self._flying[future.key] = (future, piece)
         future.add_done_callback(self._done.put)
 
-    def _wait(self) -> tuple[Future, _Piece[U]]:
+    def _wait(self) -> tuple[Future, Piece[U]]:
         # Results that come quickly leave no time to look: a worker has just been there.
         self._seen_worker = time.monotonic()
         while True:
@@ -171,7 +148,7 @@ class WorkPool(Generic[U]):
             except queue.Empty:
                 self._look_after_workers()
 
-    def _settle(self, future: Future, piece: _Piece[U], backlog: Backlog[U]) -> list[Finished[U]]:
+    def _settle(self, future: Future, piece: Piece[U], backlog: Backlog[U]) -> list[Finished[U]]:
         from distributed import KilledWorker
 
         if future.cancelled():
@@ -187,7 +164,8 @@ class WorkPool(Generic[U]):
                 raise ParallelError(f"a result cannot travel to the driver: {reason}") from None
             raise
         backlog.record(count=len(piece.units), seconds=seconds)
-        return [Finished(units=piece.units, value=value, worker=worker)]
+        self._restarts.finished()
+        return [piece.finished(value=value, worker=worker)]
 
     def _fetch(self, future: Future) -> Any:
         """Return a result; a worker that dies before it is here has it made again by another."""
@@ -204,27 +182,35 @@ class WorkPool(Generic[U]):
         finally:
             fetching.cancel()
 
-    def _bury(self, piece: _Piece[U], error: Any, *, has_begun: bool) -> list[Finished[U]]:
+    def _bury(self, piece: Piece[U], error: Any, *, has_begun: bool) -> list[Finished[U]]:
         """Decide what happens to the work of a dead worker."""
-        worker = str(error.last_worker.name)
+        address, worker = error.last_worker.address, str(error.last_worker.name)
         self._jobs.note(worker, has_worked=False)
-        cause = self._dead.report(error.last_worker.address, worker)
+        cause = self._dead.report(address, worker)
+        self._restarts.note(address, worker + cause)
         if not has_begun and piece.waits < _MOST_WAITS:
             piece.waits += 1
             (self._suspects if piece.is_alone else self._retries).insert(0, piece)
-            return []
+            lost = []
+        else:
+            piece.killed.add(address)
+            lost = self._suspect(piece, worker, cause)
+        self._restarts.check(logs=log_place(self._client))
+        return lost
+
+    def _suspect(self, piece: Piece[U], worker: str, cause: str) -> list[Finished[U]]:
+        """Do work again that may have killed a worker, or give it up."""
         piece.deaths += 1
         if piece.is_alone and piece.deaths > self._retries_alone:
-            return [
-                Finished(units=piece.units, value=None, worker=worker, is_lost=True, cause=cause)
-            ]
+            self._restarts.explain(piece.killed)
+            return [piece.finished(value=None, worker=worker, is_lost=True, cause=cause)]
         if piece.is_alone:
             self._suspects.insert(0, piece)
         elif piece.deaths < _SHARED_DEATHS:
             self._retries.append(piece)
         else:
             parts = [part for unit in piece.units for part in self._split(unit)]
-            self._suspects += [_Piece([part], is_alone=True) for part in parts]
+            self._suspects += [Piece([p], is_alone=True, killed=set(piece.killed)) for p in parts]
         return []
 
     def _look_after_workers(self) -> None:
@@ -234,11 +220,6 @@ class WorkPool(Generic[U]):
         waited = time.monotonic() - self._seen_worker
         if self._start_timeout is not None and waited > self._start_timeout:
             raise ParallelError(no_worker_message(self._client, self._start_timeout))
-
-
-def shorten(text: str, limit: int = 200) -> str:
-    """Return the start of a long text, with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _run_piece(func: Callable[..., Any], units: list[Any], topic: str) -> tuple[Any, Seconds, str]:

@@ -22,7 +22,7 @@ from espnet3.components.inference.model_mode import ModelMode
 from espnet3.components.inference.random_state import set_seed
 from espnet3.components.inference.records import as_names, load_output_fn
 from espnet3.components.inference.settings import ExecutionSettings
-from espnet3.components.inference.time_limit import time_limit
+from espnet3.components.inference.time_limit import TimeLimit
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.parallel.worker_env import EnvSelector
 from espnet3.systems.base.inference_outcome import Failure, Outcome
@@ -77,6 +77,7 @@ class DecodeEngine:
         self._env = EnvSelector(forward)(given, 1, {})
         self._cpu_env: dict[str, Any] | None = None
         self._limit = CostLimit()
+        self._time_limit = TimeLimit(settings.batch_timeout)
 
     def run_into(
         self, folder: Path, fields: Sequence[str], batches: Iterable[Batch]
@@ -118,7 +119,7 @@ class DecodeEngine:
         memory = memory_of(self._mode.device)
         if memory is None:
             return None
-        self._dataset.load([index])
+        self._read([index])
         try:
             with self._mode():
                 return find_capacity(
@@ -137,9 +138,13 @@ class DecodeEngine:
     def _load(self, group: Group) -> Group:
         started = time.perf_counter()
         for batch in group.batches:
-            self._dataset.load(batch.indices)
+            self._read(batch.indices)
         group.seconds += time.perf_counter() - started
         return group
+
+    def _read(self, indices: Sequence[int]) -> None:
+        with self._time_limit():
+            self._dataset.load(indices)
 
     def _decode_groups(self, loaded: Iterable[Group], groups: Groups) -> Iterator[_Decoded]:
         for group in loaded:
@@ -217,7 +222,7 @@ class DecodeEngine:
         if self._settings.seed is not None:
             set_seed(self._settings.seed, indices[0])
         item = indices if batch.is_list else indices[0]
-        with time_limit(self._settings.batch_timeout):
+        with self._time_limit():
             try:
                 output = self._forward(item, **env)
             except Exception as error:
@@ -237,7 +242,8 @@ class DecodeEngine:
         write, samples = self._writer.write, outcome.samples
         for index, output in results:
             try:
-                samples.append(write(index, output if isinstance(output, list) else [output]))
+                with self._time_limit():
+                    samples.append(write(index, output if isinstance(output, list) else [output]))
             except (OSError, ConfigError):
                 # A full disk is not the fault of one sample.
                 raise

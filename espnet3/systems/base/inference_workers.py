@@ -23,7 +23,9 @@ from espnet3.parallel.parallel import (
     read_settings,
     register_env,
 )
-from espnet3.parallel.work_pool import Finished, WorkPool
+from espnet3.parallel.restarts import Restarts
+from espnet3.parallel.work_pieces import Finished
+from espnet3.parallel.work_pool import WorkPool
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_job import DecodeJob, decode_units, find_capacity, make_setup
 from espnet3.systems.base.inference_outcome import Failure, Outcome
@@ -51,9 +53,10 @@ class Workforce:
         self._client: Client | None = None
         self._job: DecodeJob | None = None
         self._engine: DecodeEngine | None = None
+        self._restarts: Restarts | None = None
         self._stage = uuid.uuid4().hex
         self.deaths = 0
-        """Workers that died with work."""
+        """Workers that died with work of the last test set."""
 
     def __enter__(self) -> Self:
         keep_model(self._stage)
@@ -151,6 +154,10 @@ class Workforce:
         if self._client is None:
             self._client = self._connect()
         if self._job is not job:
+            self.deaths = 0
+            self._restarts = WorkPool.count_restarts(
+                self._client, self.num_workers, job.settings.retries
+            )
             on_cpu = job.cpu_builder(provider, type(provider))
             build_env = provider.build_worker_setup_fn()
             register_env(self._client, make_setup(job, build_env, on_cpu, stage=self._stage))
@@ -165,7 +172,7 @@ class Workforce:
         folder: Path,
     ) -> Generator[Outcome, None, None]:
         self._equip(job, provider)
-        self.deaths, start = 0, 0
+        start = 0
         # The first record says which fields there are, so the first batch goes alone.
         while not fields and start < len(batches):
             for outcome in self._pull(job, batches[start : start + 1], fields, folder):
@@ -198,6 +205,7 @@ class Workforce:
             start_timeout=self._parallel.start_timeout,
             retries=job.settings.retries,
             must_stop=lambda: received_signal() is not None,
+            restarts=self._restarts,
             **options,
         )
 
@@ -205,7 +213,7 @@ class Workforce:
 def _lost(finished: Finished[Batch]) -> Outcome:
     message = (
         f"every worker that took it died, the last was {finished.worker}{finished.cause}; "
-        "did it run out of memory? the workers' logs may tell"
+        "did it run out of memory, or of `execution.batch_timeout`? the workers' logs may tell"
     )
     indices = [index for batch in finished.units for index in batch.indices]
     failures = [Failure(index=i, kind="worker_died", message=message) for i in indices]

@@ -385,32 +385,46 @@ def test_wrong_keys_and_values_are_found_before_anything_is_built(run, changes, 
 
 
 HANGS = """
-import time
+import sys, time
 from pathlib import Path
 from espnet3.components.inference.batching import Batch
 from espnet3.components.inference.settings import ExecutionSettings
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_writer import RecordWriter
 
+def hang(place, idx):
+    if place == sys.argv[1]:
+        time.sleep(60 * idx)
+
+class Dataset:
+    def __getitem__(self, idx):
+        hang("read", idx)
+
+class Text(str):
+    def __str__(self):
+        hang("write", int(self))
+        return "a"
+
 def forward(idx, dataset, model):
-    time.sleep(60 * idx)
-    print("done", idx, flush=True)
-    return {"id": idx, "hyp": "a"}
+    hang("call", idx)
+    return {"id": idx, "hyp": Text(idx)}
 
 engine = DecodeEngine(
     forward,
-    {"dataset": [{}, {}], "model": None},
+    {"dataset": Dataset(), "model": None},
     writer=RecordWriter(Path("."), idx_key="id"),
     settings=ExecutionSettings(batch_timeout=0.5),
 )
-list(engine.run_into(Path("."), [], [Batch((0,), False), Batch((1,), False)]))
+for outcome in engine.run_into(Path("."), [], [Batch((i,), False) for i in (0, 1)]):
+    print("done", outcome.samples[0].position, flush=True)
 """
 
 
-def test_a_batch_that_hangs_ends_its_process_and_shows_where(tmp_path):
+@pytest.mark.parametrize("place", ["read", "call", "write"])
+def test_a_batch_that_hangs_ends_its_process_and_shows_where(tmp_path, place):
     # To the pool this is a death like any other: the worker is replaced, the batch isolated.
     done = subprocess.run(
-        [sys.executable, "-c", HANGS],
+        [sys.executable, "-c", HANGS, place],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -418,7 +432,7 @@ def test_a_batch_that_hangs_ends_its_process_and_shows_where(tmp_path):
         timeout=50,
     )
     assert (done.returncode, done.stdout) == (1, "done 0\n")
-    assert "in forward" in done.stderr
+    assert "in hang" in done.stderr
 
 
 class TestWorkers:
