@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from espnet3.errors import InferenceError
 from espnet3.publication.code_scope import CodeScope
 from espnet3.publication.session_inputs import adapt_inputs, is_espnet2, read_rate
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
+from espnet3.utils.printable import printable_errors, printable_message
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,9 @@ class BackendCall:
             except Exception as error:
                 if not retry:
                     raise InferenceError(f"the batched call failed: {error}") from error
-                logger.warning("the batched call failed, going on one by one: %s", error)
+                logger.warning(
+                    "the batched call failed, going on one by one: %s", printable_message(error)
+                )
         rows = zip(data, inputs, indices, strict=True)
         return [self._finish(item, self._run(arguments), idx) for item, arguments, idx in rows]
 
@@ -110,5 +113,11 @@ class BackendCall:
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         # A back end may import or build something only now: the rules of loading still hold.
         if self.policy is not None:
-            return use_target_policy(self.policy)
+            return _under(self.policy)
         return contextlib.nullcontext() if self.scope is None else self.scope.active()
+
+
+@contextlib.contextmanager
+def _under(policy: TargetPolicy) -> Iterator[None]:
+    with use_target_policy(policy), printable_errors():
+        yield

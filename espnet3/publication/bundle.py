@@ -18,6 +18,7 @@ import espnet3
 from espnet3.errors import BundleError, ConfigError
 from espnet3.publication.limited_yaml import read_json, read_mapping
 from espnet3.utils.path_utils import is_inside, write_json, write_text
+from espnet3.utils.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,9 @@ def read_meta(root: Path) -> dict[str, Any]:
         raise BundleError(f"{path} is not a YAML mapping\n  the bundle is damaged: fetch it again")
     version = content.get("schema_version")
     if version is None:
-        logger.warning("%s has no schema_version; reading it as a bundle of an older format", path)
+        logger.warning(
+            "%s has no schema_version; reading it as a bundle of an older format", printable(path)
+        )
     elif not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ConfigError(
             f"this version of espnet3 reads bundles up to schema_version {SCHEMA_VERSION}",

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.components.inference.loaded_weights import find_unloaded
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import (
-    BundleError,
-)
+from espnet3.errors import BundleError, ConfigError
 from espnet3.publication import bundle, user_code
 from espnet3.publication.code_scope import CodeScope, activate
 from espnet3.publication.file_kinds import check_bundle_files
@@ -34,6 +33,7 @@ from espnet3.publication.untrusted_files import BundleInspector
 from espnet3.publication.weights_only import tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
+from espnet3.utils.printable import printable_errors
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def load_from_config(
         )
 
 
+@printable_errors()
 def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
     """Build what a bundle describes, under the trust policy.
 
@@ -192,14 +193,21 @@ def load_described(path: Path, root: Path, trust: Trust) -> dict[str, Any]:
         ConfigError: If it cannot be read or resolved.
     """
     if trust.trust_user_code:
-        return _resolve_used(load_config_with_defaults(path, resolve=False), root)
+        return _read_described(path, root)
     if not bundle.is_member(path, root):
         raise BundleError(f"the inference config {path} lies outside of the bundle {root}")
     inspector = BundleInspector(root)
     inspector.check_config(path)
-    config = _resolve_used(load_config_with_defaults(path, resolve=False), root)
+    config = _read_described(path, root)
     inspector.check_model(config.get("model"))
     return config
+
+
+def _read_described(path: Path, root: Path) -> dict[str, Any]:
+    try:
+        return _resolve_used(load_config_with_defaults(path, resolve=False), root)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"cannot be resolved: {error}", file=path) from error
 
 
 def _resolve_used(config: DictConfig, root: Path | None) -> dict[str, Any]:

@@ -8,18 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from espnet3.errors import BundleError, ConfigError, UntrustedCodeError, WeightsError
+from espnet3.errors import (
+    BundleError,
+    ConfigError,
+    Espnet3Error,
+    UntrustedCodeError,
+    WeightsError,
+)
 from espnet3.publication import bundle, golden, scrub, user_code
 from espnet3.publication.array_files import holds_objects
 from espnet3.publication.bundle_loading import load_described
 from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.security import bundle_policy
+from espnet3.publication.model_layout import lay_out
+from espnet3.publication.security import BundlePolicy, bundle_policy
 from espnet3.publication.session_backend import STOCK_PROVIDER, Trust
 from espnet3.publication.yaml_links import iter_named, linked_files
 from espnet3.utils.import_utils import import_object, use_target_policy
+from espnet3.utils.printable import printable, printable_errors
 from espnet3.utils.weights_utils import read_checkpoint, read_state_dict
 
-Kind = Literal["secret", "path", "pickle", "link", "device", "manifest", "config", "trust"]
+Kind = Literal[
+    "secret", "path", "pickle", "link", "device", "manifest", "config", "size", "trust"
+]  # fmt: skip
 
 _HOME_FOLDER = re.compile(r"(?<![\w./-])(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[\w.-]+")
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
@@ -42,9 +52,10 @@ class ScanFinding:
         return self.kind != "trust"
 
     def __str__(self) -> str:
-        return f"{self.kind:9} {_printable(self.place)}: {_printable(self.note)}"
+        return f"{self.kind:9} {printable(self.place)}: {printable(self.note)}"
 
 
+@printable_errors()
 def scan_bundle(root: Path) -> list[ScanFinding]:
     """Look at every file of a bundle; nothing of it is imported or unpickled.
 
@@ -146,10 +157,25 @@ def _scan_config(root: Path) -> Iterator[ScanFinding]:
     references = dict(user_code.find_linked_references(used, root, roots))
     for key, target in references.items():
         yield ScanFinding(kind="trust", place=key, note=f"runs code of the bundle: {target}")
-    with use_target_policy(bundle_policy(root, roots)):
+    policy = bundle_policy(root, roots)
+    judged: list[ScanFinding] = []
+    with use_target_policy(policy):
         for key, target in _built_targets(used, root):
             if key not in references and target != STOCK_PROVIDER:
-                yield from _judge_target(key, target)
+                judged += _judge_target(key, target)
+    yield from judged
+    if not references and not judged and not policy.has_foreign():
+        yield from _scan_layout(root, config, policy)
+
+
+def _scan_layout(
+    root: Path, config: Mapping[str, Any], policy: BundlePolicy
+) -> Iterator[ScanFinding]:
+    try:
+        lay_out(root, config, policy)
+    except Espnet3Error as error:
+        kind: Kind = "size" if isinstance(error, BundleError) else "config"
+        yield ScanFinding(kind=kind, place=bundle.INFERENCE_CONFIG, note=_one_line(error))
 
 
 def _built_targets(used: Mapping[str, Any], root: Path) -> Iterator[tuple[str, Any]]:
@@ -180,9 +206,8 @@ def _judge_target(key: str, target: Any) -> Iterator[ScanFinding]:
         yield ScanFinding(kind="config", place=key, note=_first_line(error))
 
 
-def _printable(text: str) -> str:
-    """Escape what could move the cursor, forge a line or hide a name in a report."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _one_line(error: BaseException) -> str:
+    return "; ".join(line.strip() for line in str(error).splitlines())
 
 
 def _first_line(error: BaseException) -> str:

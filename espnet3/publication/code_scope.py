@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from espnet3.errors import BundleError
+from espnet3.utils.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def _forget_colliding_modules(folder: Path) -> dict[str, ModuleType]:
         elif name in sys.modules:
             logger.warning(
                 "%s ships a module %r, but the one of this program stays loaded (%s)",
-                folder, name, ", ".join(map(str, locations)) or "built in",
+                printable(folder), name, ", ".join(map(printable, locations)) or "built in",
             )  # fmt: skip
     return evicted
 

@@ -21,6 +21,7 @@ from espnet3.utils.archive_utils import safe_extract
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory
+from espnet3.utils.printable import printable_errors
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ ZOO_DOWNLOADER = "espnet_model_zoo.downloader.ModelDownloader"
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 
 
+@printable_errors()
 def fetch_artifacts(
     model_tag: str, downloader_class: str | type = ZOO_DOWNLOADER
 ) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class MissingBundleError(BundleError, FileNotFoundError):
     """A folder that should be a bundle is absent, or lacks a file that makes it one."""
 
 
+@printable_errors()
 def packed_artifacts(folder: Path) -> dict[str, str]:
     """Return the artifacts of a complete bundle as name → path.
 

@@ -17,6 +17,7 @@ from espnet3.publication import bundle
 from espnet3.publication.limited_yaml import MAX_JSON_BYTES, read_json
 from espnet3.publication.session_inputs import is_audio_key
 from espnet3.utils.path_utils import atomic_path, write_json
+from espnet3.utils.printable import printable_errors
 from espnet3.utils.types import Hz
 
 GOLDEN_FOLDER = "golden"
@@ -91,6 +92,7 @@ def write_samples(session: Session, root: Path, samples: Sequence[Mapping[str, A
     write_json(root / GOLDEN_FILE, {"tolerances": TOLERANCES, "samples": entries})
 
 
+@printable_errors()
 def verify_samples(session: Session, root: Path) -> int:
     """Run the golden samples of a bundle and compare the results with the recorded ones.
 

@@ -53,6 +53,8 @@ def limited_size(root: Path, is_exempt: Callable[[], bool]) -> Iterator[None]:
                 self.spent += _result_bytes(func, args, kwargs or {})
             if (self.spent > budget or self.steps > most_steps) and not is_exempt():
                 raise _refusal(root, f"weight files of {stored} bytes do not fill such a model")
+            if func._schema.name.endswith("_") and getattr(args[0], "is_meta", False):
+                return args[0]  # filling what has no memory, slowly
             return func(*args, **(kwargs or {}))
 
     try:

@@ -14,6 +14,8 @@ from omegaconf.grammar_parser import parse
 from espnet3.errors import UnsafeCheckpointError, UntrustedCodeError
 from espnet3.publication.array_files import check_honest, holds_objects
 from espnet3.publication.bundle import is_member
+from espnet3.publication.call_cost import describe_excess
+from espnet3.publication.file_kinds import require_small
 from espnet3.publication.limited_yaml import read_yaml
 from espnet3.publication.path_rewrite import absolute, is_path_key
 from espnet3.publication.yaml_links import expand_references, iter_default_entries, iter_strings
@@ -45,6 +47,8 @@ _PART_KEYS = frozenset({"decoder", "encoder", "frontend", "frontend_type", "post
 
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _YAML_SUFFIXES = frozenset({".yaml", ".yml"})
+_READ_SECTIONS = frozenset({"model", "tokenizer"})
+"""What loading reads of a training config; other sections may name files of any size."""
 _SHOWN = 200
 _SYMBOL_KEY = re.compile(r"(^|\.)token_list\[\d+\]$")
 
@@ -83,6 +87,8 @@ class BundleInspector:
         for key, text in iter_strings(document):
             self._check_interpolations(text, key, path, document)
             self._check_path(text, key, path, document)
+            if not is_nested or key.partition(".")[0] in _READ_SECTIONS:
+                self._check_amount(self._expand(text, document), key, path)
 
     def check_model(self, model: Any) -> None:
         """Check the resolved ``model`` section, whose values reach constructors.
@@ -98,6 +104,7 @@ class BundleInspector:
             if "://" in text:
                 raise self._refusal(text, key, file, "is an address outside of the bundle")
             self._check_path(text, key, file, {}, is_argument=True)
+            self._check_amount(text, key, file)
 
     def _check_interpolations(
         self, text: str, key: str, file: Path, document: Mapping[str, Any]
@@ -120,7 +127,7 @@ class BundleInspector:
         """Refuse what makes a harmless class do something that nobody checks."""
         for key, value in _iter_settings(document):
             name = key.rpartition(".")[2]
-            reason = REFUSED_KEYS.get(name) if value else None
+            reason = REFUSED_KEYS.get(name, describe_excess(name, value)) if value else None
             if isinstance(value, str) and name in _PART_KEYS:
                 reason = REFUSED_PARTS.get(value, reason)
             if reason is not None:
@@ -131,6 +138,19 @@ class BundleInspector:
             raise self._refusal(str(path), key, file, "lies outside of the bundle")
         if path.suffix in _YAML_SUFFIXES and path.is_file():
             self.check_config(path)
+        self._check_amount(str(path), key, file)
+
+    def _check_amount(self, text: str, key: str, file: Path) -> None:
+        """Refuse a large file that is read as a whole, by itself or in a folder that is named."""
+        place, root = absolute(text, self._root), absolute(self._root)
+        if _SYMBOL_KEY.search(key) or root not in place.parents or not _exists(place):
+            return
+        is_word = "/" not in text and not is_path_key(key.rpartition(".")[2])
+        for entry in [place] if is_word else [place, *place.rglob("*")]:
+            if not is_member(entry, self._root):
+                raise self._refusal(text, key, file, "holds a link that leaves the bundle")
+            if entry.is_file():
+                require_small(entry)
 
     def _check_path(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from espnet3.errors import WeightsError
 from espnet3.utils.parameter_selector import matches_any, select
+from espnet3.utils.printable import printable
 from espnet3.utils.types import PathLike
 from espnet3.utils.weight_files import (
     WEIGHT_SUFFIXES,
@@ -59,7 +60,7 @@ class LoadReport:
     def __str__(self) -> str:
         """Return a few readable lines."""
         total = len(self.loaded) + len(self.missing) + len(self.mismatched)
-        lines = [f"{self.path}: {len(self.loaded)} of {total} tensors loaded"]
+        lines = [f"{printable(self.path)}: {len(self.loaded)} of {total} tensors loaded"]
         for label in ("missing", "unexpected", "mismatched"):
             names: tuple[str, ...] = getattr(self, label)
             if names:
@@ -162,7 +163,7 @@ def _compare(
         missing=tuple(name for name in own_names if name not in state),
         unexpected=tuple(name for name in state if name not in own),
         mismatched=tuple(
-            f"{name} (model {tuple(own[name].shape)}, file {tuple(state[name].shape)})"
+            f"{printable(name)} (model {tuple(own[name].shape)}, file {tuple(state[name].shape)})"
             for name in shared
             if own[name].shape != state[name].shape
         ),
@@ -170,6 +171,6 @@ def _compare(
 
 
 def _shorten(names: Iterable[str], limit: int = 8) -> str:
-    listed = list(names)
+    listed = [printable(name) for name in names]
     rest = f", … {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + rest

@@ -21,6 +21,7 @@ from espnet3.errors import ConfigError, InferenceError, MissingConfigError, Weig
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.import_utils import import_object, import_path_of_here
 from espnet3.utils.path_utils import is_file
+from espnet3.utils.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +91,8 @@ def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
     device = device or resolve_device(config)
     logger.info(
         "Building model: target=%s device=%s CUDA_VISIBLE_DEVICES=%s gpus=%d",
-        model_config["_target_"],
-        device,
+        printable(model_config["_target_"]),
+        printable(device),
         os.environ.get("CUDA_VISIBLE_DEVICES", "unset"),
         torch.cuda.device_count(),
     )

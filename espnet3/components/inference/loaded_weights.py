@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from espnet3.errors import WeightsError
+from espnet3.utils.printable import printable
 from espnet3.utils.weights_utils import WEIGHT_SUFFIXES, read_state_dict
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _compare(path: Path, modules: list[nn.Module]) -> str | None:
             f"{path}: the model has tensors of these names, but with other values\n"
             "  its class did not load these weights"
         )
-    logger.debug("%s: %d of %d tensors are in the model", path, len(pairs), len(shapes))
+    logger.debug("%s: %d of %d tensors are in the model", printable(path), len(pairs), len(shapes))
     return None
 
 

@@ -60,8 +60,10 @@ def mel_filterbank(
         Float64 tensor of shape (bins, mels), to be multiplied by a power spectrum from the right.
     """
     bins_hz = torch.linspace(0.0, fs / 2.0, n_fft // 2 + 1, dtype=torch.float64)
-    limits = hz_to_mel(torch.tensor([fmin, fmax], dtype=torch.float64), htk=htk)
-    edges_mel = torch.linspace(limits[0].item(), limits[1].item(), n_mels + 2, dtype=torch.float64)
+    # These two are looked at, also where models are laid out without numbers.
+    ends = torch.tensor([fmin, fmax], dtype=torch.float64, device="cpu")
+    lowest, highest = hz_to_mel(ends, htk=htk).tolist()
+    edges_mel = torch.linspace(lowest, highest, n_mels + 2, dtype=torch.float64)
     edges_hz = mel_to_hz(edges_mel, htk=htk)
     if triangles_in_mel:
         points, edges = hz_to_mel(bins_hz, htk=htk), edges_mel

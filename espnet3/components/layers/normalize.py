@@ -52,9 +52,9 @@ class GlobalMVN(nn.Module):
         self.norm_means = norm_means
         self.norm_vars = norm_vars
         if stats_file is not None:
-            mean, std = _read_stats(Path(stats_file), eps)
+            mean, std = map(torch.from_numpy, _read_stats(Path(stats_file), eps))
         elif feat_dim is not None:
-            mean, std = np.zeros(feat_dim), np.ones(feat_dim)
+            mean, std = torch.zeros(feat_dim), torch.ones(feat_dim)
         else:
             raise MissingConfigError("must be set unless feat_dim is given", key="stats_file")
         if feat_dim is not None and mean.shape != (feat_dim,):
@@ -64,8 +64,8 @@ class GlobalMVN(nn.Module):
                 value=str(stats_file),
                 hint="run collect_stats again after changing the front end",
             )
-        self.register_buffer("mean", torch.from_numpy(mean).float())
-        self.register_buffer("std", torch.from_numpy(std).float())
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", std.float())
 
     def forward(self, feats: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Normalise features of shape (B, T, F); padded frames become 0."""

@@ -19,6 +19,7 @@ from espnet3.systems.asr.tokenizers.token_joiner import TokenJoiner
 from espnet3.systems.base.train_config import load_train_config
 from espnet3.utils.import_utils import trusted_target
 from espnet3.utils.instantiate import instantiate_config
+from espnet3.utils.printable import printable
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.types import PathLike
 from espnet3.utils.weights_utils import load_weights
@@ -97,8 +98,8 @@ class SpeechRecognizer:
         self._joiner = _build_joiner(config.get("tokenizer"), self.token_list)
         logger.info(
             "Recogniser ready: weights=%s device=%s decode=%s symbols=%d",
-            model_file,
-            device,
+            printable(model_file),
+            self.device,
             decode,
             len(self.token_list),
         )
@@ -196,7 +197,9 @@ def _build_joiner(section: Any, token_list: Sequence[str]) -> _Joiner:
         settings = parse_settings(section, TokenizerSettings, key="tokenizer")
         if settings.model_path.is_file():
             return SentencepiecesTokenizer(settings.model_path)
-        logger.info("No tokenizer at %s; joining tokens by their form", settings.model_path)
+        logger.info(
+            "No tokenizer at %s; joining tokens by their form", printable(settings.model_path)
+        )
     return TokenJoiner(token_list)
 
 

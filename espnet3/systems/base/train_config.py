@@ -13,6 +13,7 @@ from espnet3.errors import ConfigError, MissingConfigError
 from espnet3.utils.import_utils import active_target_policy
 from espnet3.utils.instantiate import to_plain
 from espnet3.utils.path_utils import is_file
+from espnet3.utils.printable import printable
 from espnet3.utils.types import PathLike
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def load_train_config(
     if not isinstance(content.get("model"), Mapping):
         raise MissingConfigError("has no section `model`", key="train_config", file=file)
     root = _find_root(content, file, recipe_dir)
-    logger.debug("Paths of %s start at %s", file or "train_config", root)
+    logger.debug("Paths of %s start at %s", printable(file or "train_config"), printable(root))
     return {
         name: _anchor(content[name], root, name, file)
         for name in ("model", *sections)
@@ -119,6 +120,10 @@ def _anchor(node: Any, root: Path, key: str, file: Path | None) -> Any:
     if key == "tokenizer.save_path":
         value = str(root / value)
     if key.endswith(".stats_file") and not is_file(Path(value)):
-        logger.info("%s: %s does not exist; the weights hold the statistics", key, value)
+        logger.info(
+            "%s: %s does not exist; the weights hold the statistics",
+            printable(key),
+            printable(value),
+        )
         return None
     return value

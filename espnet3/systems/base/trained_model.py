@@ -20,6 +20,7 @@ from espnet3.errors import ConfigError, ModelOutputError
 from espnet3.systems.base.train_config import load_train_config
 from espnet3.utils.import_utils import trusted_target
 from espnet3.utils.instantiate import instantiate_config
+from espnet3.utils.printable import printable
 from espnet3.utils.task_utils import build_task_or_target
 from espnet3.utils.types import PathLike
 from espnet3.utils.weights_utils import load_weights
@@ -71,7 +72,12 @@ class TrainedModel:
             if collate is None
             else instantiate_config(collate, key="dataloader.collate_fn")
         )
-        logger.info("Model ready: weights=%s device=%s method=%s", model_file, device, method)
+        logger.info(
+            "Model ready: weights=%s device=%s method=%s",
+            printable(model_file),
+            self.device,
+            method,
+        )
 
     @torch.inference_mode()
     def __call__(self, **inputs: Any) -> Any:

@@ -50,7 +50,6 @@ class Hostile:
             what to load instead of the folder.
         error: Class of the refusal.
         says: What the message must name.
-        is_seen_unbuilt: Whether a scan, which builds no model, finds it too.
     """
 
     kind: str
@@ -58,7 +57,6 @@ class Hostile:
     build: Callable[[Path, Path], str | None]
     error: str
     says: str
-    is_seen_unbuilt: bool = True
 
 
 def write(path: Path, content: Any) -> Path:
@@ -324,6 +322,46 @@ def sparse(name: str, size: int) -> Callable[[Path, Path], None]:
     return build
 
 
+def large_text(*parts: str) -> Callable[[Path, Path], None]:
+    """Build a bundle whose training config names a token list of a GiB, also by its folder."""
+
+    def build(root: Path, trace: Path) -> None:
+        training: dict[str, Any] = {"model": ASR_MODEL}
+        if parts:
+            save_path = "/".join(("${recipe_dir}", *parts[:-1]))
+            training["tokenizer"] = {"save_path": save_path, "model_type": "bpe", "vocab_size": 4}
+        recogniser(root, "m.pth", training)
+        with write(root.joinpath(*(parts or ("tokens.txt",))), b"x\n").open("r+b") as stream:
+            stream.truncate(2**30)
+
+    return build
+
+
+def large_line(root: Path, trace: Path) -> None:
+    write_bundle(root, {"model": {**NESTED, "x": "${load_line:${recipe_dir}/big.txt}"}})
+    with write(root / "big.txt", b"x\n").open("r+b") as stream:
+        stream.truncate(2**30)
+
+
+def link_in_folder(root: Path, trace: Path) -> None:
+    secret = write(root.parent / "secret.txt", "secret")
+    tokenizer = {"save_path": "${recipe_dir}/data", "model_type": "bpe", "vocab_size": 4}
+    recogniser(root, "m.pth", {"model": ASR_MODEL, "tokenizer": tokenizer})
+    (root / "data").mkdir()
+    (root / "data" / "bpe.model").symlink_to(secret)
+
+
+def costly(part: str = "", **settings: Any) -> Callable[[Path, Path], None]:
+    """Build a bundle of a small model that asks for endless work in every call."""
+
+    def build(root: Path, trace: Path) -> None:
+        model = {**ASR_MODEL, part: {**ASR_MODEL[part], **settings}} if part else ASR_MODEL
+        recogniser(root, "m.pth", {"model": model}, **({} if part else settings))
+        torch.save({"w": torch.ones(1)}, root / "m.pth")
+
+    return build
+
+
 def linked(name: str, content: Any) -> Callable[[Path, Path], None]:
     """Build a bundle one file of which is a link to a file outside."""
 
@@ -350,6 +388,9 @@ BILLION = "\n".join(
     + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
 )
 NESTED = {"_target_": BACKEND}
+ESPNET2 = "espnet2.bin.asr_inference.Speech2Text"
+TRANSDUCER = "espnet3.systems.asr.transducer_recognizer.TransducerRecognizer"
+GLOBAL_MVN = "espnet3.components.layers.normalize.GlobalMVN"
 TRAINED_MODEL = "espnet3.systems.base.trained_model.TrainedModel"
 JINJA = "{{ cycler.__init__.__globals__.os.system('touch TRACE') }}"
 TARGET, CODE, PICKLE = "UntrustedTargetError", "UntrustedCodeError", "UnsafeCheckpointError"
@@ -526,6 +567,8 @@ KINDS = [
     Hostile(kind="`conf/inference.yaml` that is a link outside", does="shows a file of the machine",
             build=linked("conf/inference.yaml", {"model": {"_target_": "os.system"}}),
             error=BUNDLE, says="outside of the bundle"),
+    Hostile(kind="link outside in the folder of the tokenizer", does="climbs out one level further",
+            build=link_in_folder, error=CODE, says="holds a link"),
     # YAML
     Hostile(kind="`!!python/object/apply`", does="runs code while YAML is read",
             build=text("x: !!python/object/apply:os.system [touch TRACE]\n"), error=CONFIG,
@@ -601,28 +644,46 @@ KINDS = [
             build=manifest("{"), error=BUNDLE, says="manifest"),
     # Sizes
     Hostile(kind="`output_size: 200000` in a packed `training.yaml`", does="exhausts memory",
-            build=oversized(output_size=200_000), error=BUNDLE, says="far larger",
-            is_seen_unbuilt=False),
+            build=oversized(output_size=200_000), error=BUNDLE, says="far larger"),
     Hostile(kind="`linear_units: 10**11` in a packed `training.yaml`", does="exhausts memory",
-            build=oversized(linear_units=10**11), error=BUNDLE, says="far larger",
-            is_seen_unbuilt=False),
+            build=oversized(linear_units=10**11), error=BUNDLE, says="far larger"),
     Hostile(kind="`num_blocks: 10**9` in a packed `training.yaml`", does="never ends",
-            build=oversized(num_blocks=10**9), error=BUNDLE, says="far larger",
-            is_seen_unbuilt=False),
+            build=oversized(num_blocks=10**9), error=BUNDLE, says="far larger"),
     Hostile(kind="`subsampling_channels: 10**30` in a packed `training.yaml`",
             does="overflows numbers", build=oversized(subsampling_channels=10**30), error=BUNDLE,
-            says="far larger",
-            is_seen_unbuilt=False),
+            says="far larger"),
     Hostile(kind="`n_fft: 2**40` in a packed `training.yaml`", does="exhausts memory",
-            build=oversized("frontend", n_fft=2**40), error=CONFIG, says="n_fft",
-            is_seen_unbuilt=False),
+            build=oversized("frontend", n_fft=2**40), error=CONFIG, says="n_fft"),
     Hostile(kind="`n_mels: 10**10` in a packed `training.yaml`", does="exhausts memory",
-            build=oversized("frontend", n_mels=10**10), error=BUNDLE, says="far larger",
-            is_seen_unbuilt=False),
+            build=oversized("frontend", n_mels=10**10), error=BUNDLE, says="far larger"),
     Hostile(kind="`torch.nn.Linear` of 10**12 numbers", does="exhausts memory",
             build=oversized_layer(in_features=10**6, out_features=10**6), error=BUNDLE,
-            says="far larger",
-            is_seen_unbuilt=False),
+            says="far larger"),
+    Hostile(kind="`GlobalMVN` of 10**12 features", does="exhausts memory, through NumPy",
+            build=config(lambda evil: {"model": {"_target_": GLOBAL_MVN, "feat_dim": 10**12}}),
+            error=BUNDLE, says="far larger"),
+    Hostile(kind="`tokens.txt` of a GiB", does="exhausts memory", build=large_text(),
+            error=BUNDLE, says="tokens.txt has 1073741824 bytes"),
+    Hostile(kind="a GiB of text in the folder of the tokenizer", does="exhausts memory",
+            build=large_text("data", "bpe.model"), error=BUNDLE, says="bpe.model has 1073741824"),
+    Hostile(kind="`${load_line:big.txt}` of a GiB", does="exhausts memory",
+            build=large_line, error=BUNDLE, says="big.txt has 1073741824 bytes"),
+    # Work
+    Hostile(kind="`beam_size: 10**9`", does="makes every call endless",
+            build=costly(decode="ctc_prefix_beam", beam_size=10**9), error=CODE, says="beam_size"),
+    Hostile(kind="`maxlenratio: 1e9` for ESPnet2", does="makes every call endless",
+            build=costly(_target_=ESPNET2, maxlenratio=1e9), error=CODE, says="maxlenratio"),
+    Hostile(kind="`maxlenratio: -1e9` for ESPnet2", does="the same, in tokens",
+            build=costly(_target_=ESPNET2, maxlenratio=-1e9), error=CODE, says="maxlenratio"),
+    Hostile(kind="`beam_search_config.nstep: 10**9`", does="hides it one level further",
+            build=costly(_target_=TRANSDUCER, beam_search_config={"nstep": 10**9}), error=CODE,
+            says="nstep"),
+    Hostile(kind="`hop_length: 1` in a packed `training.yaml`",
+            does="makes a frame of every sample", build=costly("frontend", hop_length=1),
+            error=CODE, says="hop_length"),
+    Hostile(kind="`fs: 10**12` in a packed `training.yaml`",
+            does="blows audio up to terabytes", build=costly("frontend", fs=10**12), error=CODE,
+            says="fs"),
     # Archives
     Hostile(kind="archive with `../x`", does="writes outside of the cache",
             build=tar(member("../x")), error=ARCHIVE, says="outside the target"),

@@ -11,10 +11,8 @@ from tests.unit.publication import backends  # noqa: F401 - the host program's o
 from tests.unit.publication.hostile_bundles import KINDS
 from tests.unit.publication.side_effects import watched
 
-SEEN = [kind for kind in KINDS if kind.is_seen_unbuilt]
 
-
-@pytest.mark.parametrize("hostile", SEEN, ids=lambda hostile: hostile.kind)
+@pytest.mark.parametrize("hostile", KINDS, ids=lambda hostile: hostile.kind)
 def test_a_scan_finds_what_the_loader_refuses(hostile, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
