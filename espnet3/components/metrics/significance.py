@@ -1,26 +1,17 @@
 """Error bars and tests for ratios of counts, such as errors per reference token.
 
-Units (utterances, or all utterances of a speaker) are what is drawn; only their counts matter, so
-units with equal counts are drawn together.
+Units (utterances, or all utterances of a speaker) are what is drawn; only their counts matter.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Counts: TypeAlias = NDArray[np.int64]
-
-_SLACK = 3.0
-"""Standard deviations by which Poisson numbers are kept below the number of units."""
-_COMMON = 4
-"""Units of a kind of which there are fewer are drawn one by one: that is as fast."""
-_MAX_NUMBERS = 2**20
-"""Numbers drawn at once; bounds the memory."""
+from espnet3.components.metrics.resampling import Counts, resample_sums
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +79,7 @@ def bootstrap_ratio(
     if not bottom.any():
         raise ValueError("the denominators add up to zero")
     # One complex number carries both counts through sorting, drawing and adding, exactly.
-    sums = _resample(top + 1j * bottom, replicates, np.random.default_rng(seed))
+    sums = resample_sums(top + 1j * bottom, replicates, np.random.default_rng(seed))
     kept = sums[sums.imag > 0]
     ratios: NDArray[np.float64] = kept.real / kept.imag
     return ratios
@@ -185,81 +176,3 @@ def sum_by_block(blocks: ArrayLike, *columns: ArrayLike) -> list[Counts]:
     for total, column in zip(totals, columns, strict=True):
         np.add.at(total, places, np.asarray(column, dtype=np.int64))
     return totals
-
-
-def _resample(
-    counts: NDArray[np.complex128], replicates: int, rng: np.random.Generator
-) -> NDArray[np.complex128]:
-    """Return sums over drawn units, shape (replicates,).
-
-    Poisson numbers with a given sum are multinomial, so whatever the sum is, single draws of the
-    units that are missing make the numbers multinomial with the sum ``len(counts)``.
-    """
-    kinds, places, sizes = np.unique(counts, return_inverse=True, return_counts=True)
-    total = len(counts)
-    # Mostly a little less than `total`, so that only a few units remain to be drawn singly.
-    rates = sizes / total * max(0.0, total - _SLACK * math.sqrt(total))
-    is_common = (sizes >= _COMMON) & (rates > 0.0)
-    rare_rate = float(rates[~is_common].sum())
-    rare = counts[~is_common[places]]
-
-    def draw(size: int) -> tuple[NDArray[np.complex128], Counts, Counts]:
-        return _draw_kinds(kinds[is_common], rates[is_common], rare_rate, size, rng)
-
-    sums, drawn, num_rare = draw(replicates)
-    while (over := np.flatnonzero(drawn > total)).size:
-        sums[over], drawn[over], num_rare[over] = draw(len(over))
-    return sums + _draw_singly(rare, num_rare, rng) + _draw_singly(counts, total - drawn, rng)
-
-
-def _draw_kinds(
-    kinds: NDArray[np.complex128],
-    rates: NDArray[np.float64],
-    rare_rate: float,
-    replicates: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.complex128], Counts, Counts]:
-    """Draw a Poisson number of units of each kind, and of all rare kinds together.
-
-    Returns:
-        Sums over the units without the rare ones, the number of units, and that of rare ones, all
-        of shape (replicates,).
-    """
-    num_rare = rng.poisson(rare_rate, replicates)
-    sums, drawn = np.zeros(replicates, np.complex128), num_rare.copy()
-    for kind, rate in zip(kinds, rates, strict=True):
-        times = _draw_poisson(float(rate), replicates, rng)
-        sums += times * kind
-        drawn += times
-    return sums, drawn, num_rare
-
-
-def _draw_poisson(rate: float, size: int, rng: np.random.Generator) -> Counts:
-    """Draw independent Poisson numbers, shape (size,), four times as fast as one by one.
-
-    How often each value occurs among them is multinomial, and their order is random.
-    """
-    reach = 10 * math.sqrt(rate) + 10  # what lies beyond has a probability below 1e-18
-    values = np.arange(max(0, int(rate - reach)), int(rate + reach) + 2)
-    logs = np.cumsum(np.log(rate / np.maximum(values, 1)))  # but for a constant
-    weights = np.exp(logs - logs.max())
-    numbers = np.repeat(values, rng.multinomial(size, weights / weights.sum()))
-    rng.shuffle(numbers)
-    return numbers
-
-
-def _draw_singly(
-    counts: NDArray[np.complex128], times: Counts, rng: np.random.Generator
-) -> NDArray[np.complex128]:
-    """Draw ``times[i]`` units for replicate ``i``; return their sums."""
-    step = max(1, _MAX_NUMBERS // max(1, int(times.max(initial=0))))
-    sums = np.zeros(len(times), np.complex128)
-    for start in range(0, len(times) if len(counts) else 0, step):
-        part = times[start : start + step]
-        # The last replicates may draw nothing, and then begin behind the last pick: there is one
-        # more.
-        drawn = counts.take(rng.integers(0, len(counts), size=part.sum() + 1), mode="clip")
-        drawn[-1] = 0.0
-        added = np.add.reduceat(drawn, np.cumsum(part) - part)
-        sums[start : start + step] = np.where(part > 0, added, 0.0)
-    return sums
