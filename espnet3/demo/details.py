@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from espnet3.demo.runtime import Answer
+from espnet3.demo.answer import Answer
 from espnet3.demo.spectrogram import draw_spectrogram
 from espnet3.demo.ui import require_gradio
 

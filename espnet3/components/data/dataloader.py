@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import torch
 import torch.distributed
 from omegaconf import DictConfig
 
+from espnet3.components.data.factory_batches import build_batches, deal_batches
 from espnet3.components.data.fileio import read_lengths
 from espnet3.components.data.loader import ResumableLoader
 from espnet3.components.data.planner import BatchPlanner
-from espnet3.components.data.samplers import build_batch_sampler
 from espnet3.components.data.settings import PLAIN_KEYS, WORKER_KEYS, LoaderSettings
 from espnet3.components.data.sharding import select_shard
 from espnet3.errors import ConfigError, DataError, MissingConfigError, SettingError
@@ -133,8 +133,8 @@ class DataLoaderBuilder:
                 mode,
                 ", ".join(ignored),
             )
-        batches = _build_batches(factory.pop("batches", None), key)
-        batches = _deal(batches, world_size, rank, mode)
+        batches = build_batches(factory.pop("batches", None), key)
+        batches = deal_batches(batches, world_size, rank, mode)
         built = instantiate_config(factory, dataset, key=key, batches=batches)
         # For the parts of a virtual epoch ESPnet2 counts from 1.
         is_theirs = type(built).__module__.startswith("espnet2.")
@@ -223,50 +223,6 @@ def log_dataloader(log: logging.Logger, loader: Any, label: str) -> None:
             is_simple = isinstance(value, int | str)
             parts.append(f"{name}={value if is_simple else type(value).__name__}")
     log.info("dataloader %s: %s", label, " ".join(parts))
-
-
-def _build_batches(node: Any, key: str) -> Any:
-    if node is None:
-        raise MissingConfigError("an iterator factory needs batches", key=f"{key}.batches")
-    if not isinstance(node, Mapping):
-        return node
-    options = dict(node)
-    target = options.pop("_target_", None)
-    if target is None or str(target).endswith(".samplers.build_batch_sampler"):
-        try:
-            return build_batch_sampler(**options)
-        except TypeError as error:
-            raise ConfigError(str(error), key=f"{key}.batches") from error
-    return instantiate_config(node, key=f"{key}.batches")
-
-
-def _deal(batches: Any, world_size: int, rank: int, mode: str) -> Any:
-    """Give every rank equally many whole batches."""
-    if world_size == 1:
-        return batches
-    dealt: Sequence[Any] = list(batches)
-    kept = len(dealt) - len(dealt) % world_size
-    if kept < len(dealt):
-        logger.warning(
-            "dataloader %s: dropped %d of %d batches, kept %d, so that %d ranks have equally many",
-            mode,
-            len(dealt) - kept,
-            len(dealt),
-            kept,
-            world_size,
-        )
-    label = f"{mode}/deal"
-    if label not in _logged:
-        _logged.add(label)
-        logger.info(
-            "dataloader %s: world_size=%d rank=%d batches=%d per_rank=%d",
-            mode,
-            world_size,
-            rank,
-            kept,
-            kept // world_size,
-        )
-    return dealt[rank:kept:world_size]
 
 
 def _log_plan(loader: ResumableLoader, mode: str, unit: str) -> None:

@@ -12,9 +12,10 @@ import torch
 import torch.distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from espnet3.components.data.batch_plan import BatchPlan
 from espnet3.components.data.dataset import CombinedDataset
 from espnet3.components.data.dataset_module import CarriesLocalModules
-from espnet3.components.data.planner import BatchPlan, BatchPlanner
+from espnet3.components.data.planner import BatchPlanner
 from espnet3.errors import ConfigError, DataError, ParallelError
 
 logger = logging.getLogger(__name__)

@@ -19,13 +19,14 @@ from espnet3.components.data.model_call import call_with_batch
 from espnet3.components.data.sample_rates import check_sample_rates
 from espnet3.components.modeling.batch import read_batch
 from espnet3.components.modeling.frozen import FrozenParts
+from espnet3.components.modeling.logged_values import LoggedValues
 from espnet3.components.modeling.loss_guard import BatchPlace, LossGuard
-from espnet3.components.modeling.model_output import ModelOutput, is_scalar, read_output
+from espnet3.components.modeling.model_output import ModelOutput, build_criterion, read_output
 from espnet3.components.modeling.model_summary import build_model_summary
 from espnet3.components.modeling.settings import ModuleSettings, stats_arguments
 from espnet3.components.optimizers.settings import read_optimization
 from espnet3.components.optimizers.single import build_optimizer, build_scheduler
-from espnet3.errors import ConfigError, SettingError, WeightsError
+from espnet3.errors import ConfigError, WeightsError
 from espnet3.utils.config_utils import instantiate_config
 from espnet3.utils.settings import parse_settings
 from espnet3.utils.weights_utils import describe_misfit, fit_prefix
@@ -62,11 +63,11 @@ class ESPnetLightningModule(lightning.LightningModule):
         self.config = config
         self._settings = parse_settings(config, ModuleSettings, key="")
         self.model = model
-        self._criterion = self._build_criterion()
+        self._criterion = build_criterion(self._settings.criterion)
         self._frozen = FrozenParts(model, self._settings.frozen)
         self._loss_guard = LossGuard()
         self.step_metrics: dict[str, Any] = {}
-        self._unloggable: set[str] = set()
+        self._logged_values = LoggedValues()
         dataset = self._settings.dataset
         if isinstance(dataset, Mapping):
             dataset = instantiate_config(dataset, key="dataset")
@@ -83,18 +84,6 @@ class ESPnetLightningModule(lightning.LightningModule):
             else instantiate_config(collate, key="dataloader.collate_fn")
         )
         self.is_espnet_sampler = self._settings.uses_iterators("train")
-
-    def _build_criterion(self) -> Any:
-        if self._settings.criterion is None:
-            return None
-        criterion = instantiate_config(self._settings.criterion, key="criterion")
-        if isinstance(criterion, nn.Module) and any(True for _ in criterion.parameters()):
-            raise SettingError(
-                "has parameters of its own, which would be neither trained nor saved",
-                key="criterion",
-                hint="make it a part of the model",
-            )
-        return criterion
 
     @property
     def sample_rate(self) -> int | None:
@@ -163,13 +152,7 @@ class ESPnetLightningModule(lightning.LightningModule):
 
     def _log_output(self, mode: str, output: ModelOutput, count: int, bad: Tensor | None) -> None:
         """Log one batch; ``bad`` is a flag on the device that takes the batch out of means."""
-        values = self._collect(mode, output)
-        weight = output.weight
-        if isinstance(weight, Tensor) and weight.device.type == "cpu":
-            weight = weight.item()
-        if bad is not None:
-            values = {k: torch.where(bad, torch.zeros_like(v), v) for k, v in values.items()}
-            weight = weight if weight is None else torch.where(bad, 0.0, weight)
+        values, weight = self._logged_values.of(mode, output, bad)
         if self._trainer is None or not values:
             return
         options: dict[str, Any] = {"prog_bar": True, "logger": True, "sync_dist": mode == "valid"}
@@ -182,32 +165,6 @@ class ESPnetLightningModule(lightning.LightningModule):
                 mean_weight = torch.where(bad, 0.0, float(mean_weight))
             self.trainer._results.batch_size = mean_weight
         self.log_dict(values, **options)
-
-    def _collect(self, mode: str, output: ModelOutput) -> dict[str, Tensor]:
-        device = output.loss.device
-        values = {}
-        for name, value in output.stats.items():
-            if isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point():
-                values[f"{mode}/{name}"] = value.detach()
-            elif value is None:
-                continue
-            elif not is_scalar(value):
-                self._warn_unloggable(name, value)
-            elif isinstance(value, Tensor):
-                values[f"{mode}/{name}"] = value.detach().reshape(()).float()
-            else:
-                # A fill on the device does not wait for it, a copy from the host would.
-                values[f"{mode}/{name}"] = torch.full((), float(value), device=device)
-        return values
-
-    def _warn_unloggable(self, name: str, value: Any) -> None:
-        if name not in self._unloggable:
-            self._unloggable.add(name)
-            logger.warning(
-                "stats[%r] is not logged: it must be one number, it is of type %s",
-                name,
-                type(value).__name__,
-            )
 
     def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
         """Log a value and remember it for callbacks that average over batches."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from espnet3.errors import ModelOutputError
+from espnet3.errors import ModelOutputError, SettingError
+from espnet3.utils.config_utils import instantiate_config
 
 _EXPECTED = (
     "a model returns `loss, stats, weight`: a scalar tensor, a dict of scalars and the number of"
@@ -38,6 +39,24 @@ class ModelOutput:
     """Values to log, by name."""
     weight: Any = None
     """Number of items in the batch: its weight in epoch means. ``None`` if the model is silent."""
+
+
+def build_criterion(node: Mapping[str, Any] | None) -> Criterion | None:
+    """Build what makes a loss of a model's output, if anything is configured.
+
+    Raises:
+        SettingError: If it has parameters.
+    """
+    if node is None:
+        return None
+    criterion: Criterion = instantiate_config(node, key="criterion")
+    if isinstance(criterion, nn.Module) and any(True for _ in criterion.parameters()):
+        raise SettingError(
+            "has parameters of its own, which would be neither trained nor saved",
+            key="criterion",
+            hint="make it a part of the model",
+        )
+    return criterion
 
 
 def read_output(

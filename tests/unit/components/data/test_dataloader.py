@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from espnet3.components.data import dataloader
+from espnet3.components.data import dataloader, factory_batches
 from espnet3.components.data.collate import CommonCollateFn
 from espnet3.components.data.dataloader import DataLoaderBuilder
 from espnet3.components.data.dataset import CombinedDataset
@@ -133,7 +133,9 @@ def test_iterator_factory_from_yaml(stats):
 
 def test_batches_may_be_built_elsewhere_or_listed(stats, monkeypatch):
     seen = []
-    monkeypatch.setattr(dataloader, "build_batch_sampler", lambda **kw: seen.append(kw) or [[0]])
+    monkeypatch.setattr(
+        factory_batches, "build_batch_sampler", lambda **kw: seen.append(kw) or [[0]]
+    )
     section = factory(stats, _target_="espnet3.components.data.samplers.build_batch_sampler")
     assert len(builder(section).build("train")) == 1
     assert seen[0]["type"] == "unsorted"
