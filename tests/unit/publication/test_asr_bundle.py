@@ -41,6 +41,21 @@ def test_a_native_bundle_loads_anywhere_without_trust(digits, tmp_path, monkeypa
     assert all(torch.equal(loaded[name], tensor) for name, tensor in trained.items())
 
 
+@pytest.mark.parametrize(("together", "sizes"), [(True, [3]), (False, [1, 1, 1])])
+def test_a_batch_is_one_pass_through_the_model(digits, monkeypatch, together, sizes):
+    session = InferenceSession.from_pretrained(str(digits.pack()))
+    compute, seen = session.model.model.log_probs, []
+
+    def log_probs(speech, lengths):
+        seen.append(len(speech))
+        return compute(speech, lengths)
+
+    monkeypatch.setattr(session.model.model, "log_probs", log_probs)
+    samples = [np.ones(4000 + 900 * n, dtype=np.float32) for n in range(3)]
+    assert len(session.forward_batch(samples, use_model_batch=together)) == 3
+    assert seen == sizes
+
+
 def test_threads_share_one_recogniser(digits):
     session = InferenceSession.from_pretrained(str(digits.pack()))
     session.output_fn = None

@@ -116,10 +116,34 @@ def test_metadata_and_artifacts_are_copied():
 
 
 def test_a_batch_is_one_call_when_it_is_preferred():
-    session = InferenceSession(double, prefer_model_batch=True)
+    calls = []
+
+    def model(speech):
+        calls.append(speech)
+        return double(speech)
+
+    session = InferenceSession(model, prefer_model_batch=True)
     assert session.forward_batch([1, {"speech": 2}]) == [2, 4]
     assert session.forward_batch([]) == []
-    assert InferenceSession(len, prefer_model_batch=True).primary_input_key == "speech"
+    assert session.forward_batch([3, 4], use_model_batch=False) == [6, 8]
+    assert InferenceSession(model).forward_batch([5, 6]) == [10, 12]
+    assert calls == [[1, 2], 3, 4, 5, 6]
+
+
+def test_the_output_function_of_a_batch_sees_lists():
+    session = InferenceSession(
+        double, output_fn=lambda **seen: [(seen, n) for n in (1, 2)], prefer_model_batch=True
+    )
+    seen = {"data": [{"speech": 1}, {"speech": 2}], "model_output": [2, 4], "idx": ["a", "b"]}
+    assert session.forward_batch([1, 2], indices=["a", "b"]) == [(seen, 1), (seen, 2)]
+
+
+def test_only_ordinary_errors_of_a_batch_fall_back():
+    def interrupted(speech):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        InferenceSession(interrupted, prefer_model_batch=True).forward_batch([1])
 
 
 def test_a_single_result_of_a_batch_of_one_is_wrapped():
