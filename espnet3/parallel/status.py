@@ -73,12 +73,19 @@ def _read_test_set(folder: Path) -> Progress:
             indices.add(int(line[1:].split(b",", 1)[0]))
         elif line.startswith(b'{"dropped"'):
             indices.discard(_parse(line)["dropped"])
+    failed = len(_read_lines(state / "failures.jsonl"))
     holder = read_holder(state / "lock")
     return Progress(
         name=folder.name,
         num_done=len(indices),
         num_total=totals[-1] if totals else None,
-        state=", ".join([holder or "not running", *_describe_age(journal)]),
+        state=", ".join(
+            [
+                holder or "not running",
+                *([f"{failed} failed"] if failed else []),
+                *_describe_age(journal),
+            ]
+        ),
     )
 
 

@@ -17,6 +17,12 @@ _ALWAYS = {
 _SOMETIMES = {"token", "key"}
 _TAILS = {"id", "value", "string", "text"}
 _ASSIGNMENT = re.compile(r"""\b(\w+)=("[^"]*"|'[^']*'|[^\s;]+)""")
+_MENTION = re.compile(
+    r"""\b(?P<name>\w*(?:secret|passw|token|key|jwt|credential)\w*)(?P<sign>["']?\s*[=:]\s*)"""
+    r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"',;&)}\]]+)""",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"\b((?:Bearer|Basic) +)[\w\-+/=.~]{8,}")
 _URL_USER = re.compile(r"(?<=://)[^/\s@]+@")
 # `hyp_key: hyp`, `ref_key: reference_text` and `unk_token: <unk>` are settings; access tokens are
 # long, without blanks, and not all lower-case letters.
@@ -53,6 +59,26 @@ def redact_assignments(line: str) -> str:
         'export HUB_TOKEN=***; LANG=C python run.py'
     """
     return _ASSIGNMENT.sub(lambda m: f"{m[1]}={redact_environment(m[1], m[2])}", line)
+
+
+def redact_message(text: str) -> str:
+    """Return an error message or traceback with secret values and the users of URLs masked.
+
+    Example:
+        >>> redact_message("GET https://me:pw@example.org/?api_key=Abcdef0123456789: 403")
+        'GET https://example.org/?api_key=***: 403'
+        >>> redact_message("{'password': 'abc', 'input_key': 'speech'}")
+        "{'password': ***, 'input_key': 'speech'}"
+    """
+    return _MENTION.sub(_mask_value, _BEARER.sub(rf"\1{MASK}", redact_text(text)))
+
+
+def _mask_value(found: re.Match[str]) -> str:
+    name, sign, value = found.group("name", "sign", "value")
+    bare = value.rstrip(":")
+    if not _is_secret(name, bare.strip("\"'")):
+        return found[0]
+    return f"{name}{sign}{MASK}{value[len(bare) :]}"
 
 
 def redact_argument(argument: str) -> str:

@@ -26,7 +26,9 @@ class ModelMode:
     """
 
     def __init__(self, model: Any, settings: ExecutionSettings) -> None:
-        self.device = find_device(model)
+        self.place = find_place(model)
+        """The device, with its index if it has one."""
+        self.device = self.place.partition(":")[0]
         """Name of the device, without its index."""
         self._autocast = _autocast_dtype(settings.precision, self.device)
         self._is_inference = settings.inference_mode
@@ -64,12 +66,17 @@ class ModelMode:
 
 
 def find_device(model: Any) -> str:
-    """Return the type of device that a model is on: its ``device``, or that of its weights."""
+    """Return the type of device that a model is on."""
+    return find_place(model).partition(":")[0]
+
+
+def find_place(model: Any) -> str:
+    """Return the device that a model is on: its ``device``, or that of its weights."""
     torch = sys.modules.get("torch")
     device = getattr(model, "device", None)
     if device is None and torch is not None and isinstance(model, torch.nn.Module):
         device = next((parameter.device for parameter in model.parameters()), None)
-    return str(device or "cpu").partition(":")[0]
+    return str(device or "cpu")
 
 
 def _autocast_dtype(precision: str, device: str) -> Any:

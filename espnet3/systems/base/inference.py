@@ -17,7 +17,7 @@ from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.settings import parse_settings
 
 if TYPE_CHECKING:
-    from espnet3.systems.base.inference_run import TestSet
+    from espnet3.systems.base.inference_test_set import TestSet
     from espnet3.systems.base.inference_workers import Workforce
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def _is_up_to_date(test_set: TestSet, settings: InferenceSettings) -> bool:
 def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> TestSet:
     from espnet3.systems.base.inference_fingerprint import fingerprint_parts
     from espnet3.systems.base.inference_provider import InferenceProvider
-    from espnet3.systems.base.inference_run import TestSet
+    from espnet3.systems.base.inference_test_set import TestSet
 
     own_config = with_test_set(config, name)
     params = dict(to_plain((settings.provider or {}).get("params")) or {})

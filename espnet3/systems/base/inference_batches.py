@@ -82,6 +82,12 @@ class BatchPlan:
         )
         return batches
 
+    def limits(self) -> dict[str, Any]:
+        """Return what limits the batches, besides ``max_cost``."""
+        mode = choose_mode(self._settings, self._batch_size)
+        most = self._settings.max_batch_size if mode == "dynamic" else self._batch_size
+        return {"mode": mode, "max_batch_size": most or 1}
+
     def _lengths(self, dataset: Any, key: str) -> Sequence[float]:
         """Ask the data set for lengths; one that cannot tell is read once."""
         with contextlib.suppress(AttributeError, RuntimeError):

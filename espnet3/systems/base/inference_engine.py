@@ -23,9 +23,10 @@ from espnet3.components.inference.random_state import set_seed
 from espnet3.components.inference.records import as_names, load_output_fn
 from espnet3.components.inference.settings import ExecutionSettings
 from espnet3.components.inference.time_limit import TimeLimit
+from espnet3.components.inference.usage import device_name, peak_device_memory, peak_memory
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.parallel.worker_env import EnvSelector
-from espnet3.systems.base.inference_outcome import Failure, Outcome
+from espnet3.systems.base.inference_outcome import Failure, Outcome, ProcessState
 from espnet3.systems.base.inference_progress import AudioMeter
 from espnet3.systems.base.inference_samples import ReadAhead
 from espnet3.systems.base.inference_writer import RecordWriter
@@ -152,8 +153,11 @@ class DecodeEngine:
                 return
             started = time.perf_counter()
             decoded = self._decode_group(group)
-            group.seconds += time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            group.seconds += seconds
             groups.record(group)
+            decoded.outcome.compute_seconds = seconds
+            decoded.outcome.process = self._describe()
             yield decoded
 
     def _decode_group(self, group: Group) -> _Decoded:
@@ -196,11 +200,22 @@ class DecodeEngine:
         if is_oom:
             release_memory()
             self._limit.failed(batch)
-            outcome.num_oom += 1
+            outcome.oom_events.append({"samples": len(batch.indices), "cost": batch.cost})
             if not parts and self._build_on_cpu:
                 self._decode_on_cpu(batch, decoded, self._build_on_cpu)
         for part in parts:
+            outcome.retried.update(part.indices)
             self._decode(part, decoded)
+
+    def _describe(self) -> ProcessState:
+        place = self._mode.place
+        return ProcessState(
+            device=place,
+            device_name=device_name(place),
+            peak_memory=peak_memory(),
+            peak_device_memory=peak_device_memory(place),
+            max_cost=self._limit.limit,
+        )
 
     def _take_apart(self, batch: Batch) -> Sequence[Batch]:
         """Return what to try if a batch fails: without what cannot be read, else its halves."""

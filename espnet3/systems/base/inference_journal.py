@@ -8,31 +8,26 @@ the last one is lost.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import mmap
-import os
-import time
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from espnet3.errors import ScpError
+from espnet3.systems.base.inference_lines import LineFile
 from espnet3.systems.base.inference_outcome import Failure
 from espnet3.systems.base.inference_scps import publish_scps
 from espnet3.systems.base.inference_state import STATE_DIR, forget
 from espnet3.systems.base.inference_writer import WrittenSample
-from espnet3.utils.types import Seconds
 
 logger = logging.getLogger(__name__)
 
 _decode = json.JSONDecoder().raw_decode
 
 JOURNAL_FILE = "journal.jsonl"
-_SYNC_EVERY: Seconds = 1.0
-_FLUSH_EVERY: Seconds = 0.1
 _UNSEEN = -1
 
 
@@ -67,6 +62,7 @@ class Journal:
         """Lines that each SCP file will have."""
         self.has_one_each = True
         """Whether each finished sample has exactly one of them."""
+        self._lines = LineFile(self.path, keeps_room=True)
         self._clashes: list[Failure] = []
         self._offsets = array("q", [_UNSEEN]) * num_samples
         self._positions: dict[str, int] = {}
@@ -80,22 +76,14 @@ class Journal:
         end = self._read_earlier() if self._keeps_earlier else 0
         self._is_begun = bool(end)
         # Until the first sample is there, a model that cannot be loaded has replaced nothing.
-        keeps = self._is_begun or (self._keeps_earlier and _names_no_files(self.path))
-        self._stream: IO[bytes] = self.path.open("r+b" if keeps else "wb")
-        if self._is_begun:
-            self._stream.truncate(end)
-        self._end = self._stream.seek(end)
+        keeps = not self._is_begun and self._keeps_earlier and _names_no_files(self.path)
+        self._lines.open(end=None if keeps else end)
         if self._is_begun and self._earlier_samples != len(self._offsets):
             self._append({"samples": len(self._offsets)})
-        self._synced = self._flushed = time.monotonic()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # A full disk has been reported by then; what is complete stays readable.
-        with contextlib.suppress(OSError):
-            if not self._stream.closed:
-                self.sync()
-                self._stream.close()
+        self._lines.__exit__()
 
     def is_done(self, index: int) -> bool:
         """Tell whether a sample is finished."""
@@ -137,8 +125,8 @@ class Journal:
         if sample.position >= len(self._offsets):
             # A runner of its own may return more records than there are samples.
             self._offsets.extend([_UNSEEN] * (sample.position + 1 - len(self._offsets)))
-        self._offsets[sample.position] = self._end
-        self._append_line(sample.line)
+        self._offsets[sample.position] = self._lines.end
+        self._lines.append(sample.line)
         self.count += 1
         self.num_records += len(sample.ids)
         self.has_one_each &= len(sample.ids) == 1
@@ -151,13 +139,9 @@ class Journal:
             OSError: If the disk is full.
         """
         before = self.count
-        try:
-            for sample in samples:
-                self.add(sample)
-            self.flush()
-        except OSError as error:
-            error.add_note(f"while writing {self.path}")
-            raise
+        for sample in samples:
+            self.add(sample)
+        self._lines.hand_over()
         return self.count - before
 
     def take_clashes(self) -> list[Failure]:
@@ -165,34 +149,19 @@ class Journal:
         clashes, self._clashes = self._clashes, []
         return clashes
 
-    def flush(self) -> None:
-        """Hand lines to the operating system and to the disk, if that is some time ago."""
-        now = time.monotonic()
-        if now - self._synced > _SYNC_EVERY:
-            self.sync()
-        elif now - self._flushed > _FLUSH_EVERY:
-            self._flushed = now
-            self._stream.flush()
-
-    def sync(self) -> None:
-        """Make sure that all lines are on the disk."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._synced = time.monotonic()
-
     def write_scps(self) -> None:
         """Write the SCP files in the order of the data set; stale ones of ours are removed."""
-        self.sync()
+        self._lines.sync()
         publish_scps(self.folder, self.fields, self.artifact_fields, self._iter_rows())
 
     def remove(self) -> None:
         """Delete the journal, after its content has become SCP files."""
-        self._stream.close()
+        self._lines.close()
         self.path.unlink()
 
     def rows(self, index: int) -> list[list[str]]:
         """Return the rows of a finished sample: id and the text of each output field."""
-        self._stream.flush()
+        self._lines.flush()
         return self._read_rows(index)
 
     def _read_rows(self, index: int) -> list[list[str]]:
@@ -214,7 +183,7 @@ class Journal:
         earlier = self._positions[sample_id]
         refused = [position]
         if self.is_done(earlier):
-            self._stream.flush()
+            self._lines.flush()
             self._forget(earlier)
             self._append({"dropped": earlier})
             refused.insert(0, earlier)
@@ -235,7 +204,7 @@ class Journal:
 
     def _begin(self) -> None:
         forget(self.folder)
-        self._stream.truncate(0)
+        self._lines.cut()
         self._is_begun = True
         self._append({"parts": self._parts, "samples": len(self._offsets)})
         if self._has_fields:
@@ -245,12 +214,7 @@ class Journal:
         self._append({"fields": self.fields, "artifacts": sorted(self.artifact_fields)})
 
     def _append(self, entry: Any) -> None:
-        self._append_line(json.dumps(entry, ensure_ascii=False))
-
-    def _append_line(self, line: str) -> None:
-        data = line.encode() + b"\n"
-        self._stream.write(data)
-        self._end += len(data)
+        self._lines.append(json.dumps(entry, ensure_ascii=False))
 
     def _read_earlier(self) -> int:
         """Read the journal of an interrupted, equal run; return where its complete lines end."""

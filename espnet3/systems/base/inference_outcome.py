@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, field
+from typing import Any
 
 from espnet3.errors import InferenceError
 from espnet3.systems.base.inference_writer import WrittenSample
+from espnet3.utils.redaction import redact_message
+from espnet3.utils.types import Seconds
 
 
 @dataclass
@@ -41,6 +44,18 @@ class Failure:
             device=device,
         )
 
+    def entry(self) -> dict[str, Any]:
+        """Return what files say about it, without secrets."""
+        return {
+            "index": self.index,
+            "id": self.sample_id,
+            "kind": self.kind,
+            "worker": self.worker,
+            "device": self.device,
+            "error": redact_message(self.message),
+            "traceback": redact_message(self.traceback),
+        }
+
     def as_error(self) -> Exception:
         """Return what to raise, with the place where it happened in its notes."""
         error = self.error or InferenceError(self.message)
@@ -53,6 +68,22 @@ class Failure:
         return error
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProcessState:
+    """What a process that decodes says about itself."""
+
+    device: str
+    """Such as ``cuda:0``."""
+    device_name: str
+    """Such as ``NVIDIA H100 80GB HBM3``."""
+    peak_memory: int
+    """Most main memory that it took, in bytes."""
+    peak_device_memory: int | None
+    """Most memory of the GPU that its tensors took, in bytes."""
+    max_cost: float | None
+    """Limit of batches that it has learnt from a lack of memory."""
+
+
 @dataclass
 class Outcome:
     """What came of one or more batches."""
@@ -61,8 +92,12 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     audio_seconds: float | None = 0.0
     """Audio that the model was given; ``None`` if unknown."""
-    num_oom: int = 0
-    """Batches that did not fit into memory."""
+    compute_seconds: Seconds = 0.0
+    """Time in the model and the output function."""
+    oom_events: list[dict[str, Any]] = field(default_factory=list)
+    """Number of samples and cost of each batch that did not fit into memory."""
+    retried: set[int] = field(default_factory=set)
+    """Samples that were tried again, alone or in a smaller batch or by another worker."""
     fields: list[str] = field(default_factory=list)
     """Output fields, once known."""
     artifact_fields: set[str] = field(default_factory=set)
@@ -72,6 +107,8 @@ class Outcome:
     """Sum of the batches' costs."""
     worker: str | None = None
     """Name of the worker; ``None`` for the driver."""
+    process: ProcessState | None = None
+    """The process, after these batches."""
 
     def add(self, other: Outcome) -> None:
         """Take over everything from another one."""
@@ -79,8 +116,11 @@ class Outcome:
         self.failures += other.failures
         known = self.audio_seconds is not None and other.audio_seconds is not None
         self.audio_seconds = self.audio_seconds + other.audio_seconds if known else None  # type: ignore[operator]
-        self.num_oom += other.num_oom
+        self.compute_seconds += other.compute_seconds
+        self.oom_events += other.oom_events
+        self.retried |= other.retried
         self.fields = self.fields or other.fields
         self.artifact_fields |= other.artifact_fields
         self.num_joined += other.num_joined
         self.cost += other.cost
+        self.process = other.process or self.process

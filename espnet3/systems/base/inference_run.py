@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Generator
 
 from espnet3.components.inference.batching import Batch
 from espnet3.components.inference.records import as_names, iter_records
 from espnet3.components.inference.settings import choose_mode
 from espnet3.errors import InferenceError
 from espnet3.systems.base.inference_batches import BatchPlan
+from espnet3.systems.base.inference_failures import FailureList
 from espnet3.systems.base.inference_ids import check_stated_ids
 from espnet3.systems.base.inference_job import DecodeJob
 from espnet3.systems.base.inference_journal import Journal
@@ -22,9 +21,9 @@ from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_progress import Progress, find_sample_rate
 from espnet3.systems.base.inference_rebuild import rebuild_journal
 from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
-from espnet3.systems.base.inference_runner import InferenceRunner
 from espnet3.systems.base.inference_samples import find_id
 from espnet3.systems.base.inference_state import STATE_DIR, FinishedRun, discard
+from espnet3.systems.base.inference_test_set import TestSet
 from espnet3.systems.base.inference_verify import choose_samples, find_differences
 from espnet3.systems.base.inference_workers import Workforce
 from espnet3.systems.base.settings import InferenceSettings
@@ -36,28 +35,6 @@ logger = logging.getLogger(__name__)
 _GRACE: Seconds = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class TestSet:
-    """One test set on its way to disk."""
-
-    __test__ = False
-
-    name: str
-    folder: Path
-    num_samples: int
-    parts: Mapping[str, str]
-    """Digests of what the outputs depend on."""
-    dataset: Any
-    provider: Any
-    runner: Any
-
-    @property
-    def works_by_index(self) -> bool:
-        """Whether batches can go to ``forward`` one by one, because the runner is called so."""
-        is_stock = type(self.runner).__call__ is InferenceRunner.__call__
-        return is_stock and self.runner.output_dir is None
-
-
 def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: Workforce) -> None:
     """Decode what an earlier, interrupted run has not, then write SCP files and the report.
 
@@ -66,7 +43,7 @@ def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: W
         StageInterrupted: After a signal to stop; what was finished by then stays finished.
         Exception: With ``on_error: raise``, what the first failing sample raised.
     """
-    if keeps_earlier(test_set, settings):
+    if test_set.keeps_earlier(settings):
         rebuild_journal(test_set.folder, test_set.parts)
     discard(test_set.folder)
     wanted = min(test_set.num_samples, settings.execution.limit or test_set.num_samples)
@@ -75,16 +52,11 @@ def decode_test_set(test_set: TestSet, settings: InferenceSettings, workforce: W
         test_set.folder,
         num_samples=wanted,
         parts=test_set.parts,
-        keeps_earlier=keeps_earlier(test_set, settings),
+        keeps_earlier=test_set.keeps_earlier(settings),
         fields=settings.output_fields(),
     )
-    with journal:
-        _Run(test_set, settings, workforce, journal, wanted).decode()
-
-
-def keeps_earlier(test_set: TestSet, settings: InferenceSettings) -> bool:
-    """Tell whether what an interrupted run has decoded is not decoded again."""
-    return settings.reuses_finished_run and test_set.works_by_index
+    with journal, FailureList(test_set.folder) as failures:
+        _Run(test_set, settings, workforce, journal, failures, wanted).decode()
 
 
 class _Run:
@@ -96,12 +68,14 @@ class _Run:
         settings: InferenceSettings,
         workforce: Workforce,
         journal: Journal,
+        failures: FailureList,
         num_wanted: int,
     ) -> None:
         self.test_set = test_set
         self.settings = settings
         self.workforce = workforce
         self.journal = journal
+        self.failures = failures
         self.num_wanted = num_wanted
         self.report = InferenceReport(
             test_set=test_set.name,
@@ -154,7 +128,7 @@ class _Run:
         self.report.write(self.test_set.folder)
 
     def _how_far(self) -> str:
-        goes_on = keeps_earlier(self.test_set, self.settings)
+        goes_on = self.test_set.keeps_earlier(self.settings)
         rest = "; the same command goes on from there" if goes_on else ""
         counts = f"{self.journal.count} of {self.num_wanted}"
         return f"test set {self.test_set.name}: {counts} utterances are done{rest}"
@@ -188,12 +162,15 @@ class _Run:
             ),
         )
         self.report.max_cost, self.report.padding_waste = plan.max_cost, plan.padding_waste
+        self.report.batching = plan.limits()
         return batches
 
     def _decode_as_one(self) -> Generator[Outcome, None, None]:
         """Let a runner that wants all indices at once do the work; take its records."""
         runner = self.test_set.runner
+        started = time.perf_counter()
         results = runner(list(range(self.num_wanted)))
+        seconds = time.perf_counter() - started
         if results is None:
             raise InferenceError(
                 "the runner returned None. Async inference is not supported by the infer stage"
@@ -208,6 +185,7 @@ class _Run:
                 audio_seconds=None,
                 fields=writer.fields,
                 artifact_fields=set(writer.artifact_fields),
+                compute_seconds=seconds if index == 0 else 0.0,
             )
 
     def _collect(self, outcomes: Generator[Outcome, None, None], progress: Progress) -> None:
@@ -221,6 +199,7 @@ class _Run:
                     known = failure.sample_id
                     failure.sample_id = known or find_id(self.test_set.dataset, failure.index)
                 self.report.add(outcome, count)
+                self.failures.add(outcome.failures)
                 num_joined += outcome.num_joined
                 progress.advance(count, outcome)
                 if outcome.failures:

@@ -12,7 +12,7 @@ from espnet3.parallel.item_calls import bind_forward
 from espnet3.systems.base.settings import InferenceSettings
 
 if TYPE_CHECKING:
-    from espnet3.systems.base.inference_run import TestSet
+    from espnet3.systems.base.inference_test_set import TestSet
 
 logger = logging.getLogger(__name__)
 

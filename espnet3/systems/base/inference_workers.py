@@ -194,6 +194,8 @@ class Workforce:
                 self.deaths = deaths + pool.deaths
                 outcome = _lost(finished) if finished.is_lost else finished.value
                 outcome.worker = finished.worker
+                if finished.is_retried:
+                    outcome.retried.update(i for batch in finished.units for i in batch.indices)
                 for failure in outcome.failures:
                     failure.worker = finished.worker
                 yield outcome

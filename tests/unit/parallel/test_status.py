@@ -42,6 +42,12 @@ def test_a_dead_run_tells_how_far_it_came(tmp_path, interrupted):
     assert report(interrupted) == [line]
 
 
+def test_failures_of_a_run_that_is_not_over_are_counted(interrupted):
+    (interrupted / ".infer" / "failures.jsonl").write_text('{"index": 1}\n{"index"')
+    (line,) = report(interrupted)
+    assert "not running, 1 failed, last result " in line
+
+
 def test_a_run_that_holds_its_lock_is_running(tmp_path, interrupted):
     lock = interrupted / ".infer" / "lock"
     with file_lock(lock):

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet3.utils.redaction import redact_argument, redact_config, redact_environment, redact_text
+from espnet3.utils.redaction import (
+    redact_argument,
+    redact_config,
+    redact_environment,
+    redact_message,
+    redact_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +88,33 @@ def test_a_secret_inside_a_mapping_on_the_command_line_is_masked(secret):
     assert shown == f"training.logger={{name: a, {secret.partition(':')[0]}: '***'}}"
     assert redact_argument(f"training.logger={{name: a, {secret}") == "training.logger=***"
     assert redact_argument("training.x={a: [1,2]}") == "training.x={a: [1,2]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Authorization: Bearer hf_abcdefGHIJ1234", "Authorization: Bearer ***"),
+        ("https://h/?token=ABCDEF0123456789xyz&x=1", "https://h/?token=***&x=1"),
+        ("HF_TOKEN=hf_ABCDEFGHIJ0123456789 rejected", "HF_TOKEN=*** rejected"),
+        ('api_token = "Abcdef0123456789"', "api_token = ***"),
+        ("password=hunter2: wrong", "password=***: wrong"),
+        ("{'passwd': 'a b'}", "{'passwd': ***}"),
+        ("ftp://me:pw@host/x: 530", "ftp://host/x: 530"),
+    ],
+)
+def test_secrets_in_messages_are_masked(text, expected):
+    assert redact_message(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    sorted(rows, key=lambda row: row[1])",
+        "KeyError: \"Input key 'speech'\"",
+        "RuntimeError: unk_token: <unk> is no token",
+        "ValueError: token_type=bpe",
+        'File "x.py", line 3, in f',
+    ],
+)
+def test_messages_without_secrets_are_left_alone(text):
+    assert redact_message(text) == text

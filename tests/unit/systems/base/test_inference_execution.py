@@ -443,5 +443,8 @@ class TestWorkers:
             **execution(verify=2, batching={"mode": "dynamic"}),
         )
         assert report(folder)["max_cost"] == 20 * 4
-        assert sum(report(folder)["samples_by_worker"].values()) == 12
+        done = report(folder)["workers"]
+        assert done.keys() <= {"0", "1"}
+        assert sum(worker["samples"] for worker in done.values()) == 12
+        assert all(worker["device_name"] for worker in done.values())
         assert len(report(folder)["verified"]["differences"]) == 2
