@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from espnet3.errors import ConfigError, MissingDependencyError
+from espnet3.parallel.dask_start import quiet_dask, require_dask
 from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
-from espnet3.parallel.worker_malloc import add_to_prologue, worker_config
+from espnet3.parallel.worker_malloc import add_to_prologue
 from espnet3.utils.import_utils import import_object, require_package
 from espnet3.utils.redaction import redact_config
 
@@ -29,17 +30,6 @@ _CLASS_NAMES = {
 
 _ANY_PORT = "127.0.0.1:0"
 """Where status pages are served; Dask's fixed port would clash with the next run."""
-
-_QUIET = {
-    # The driver decides what happens to work whose worker died.
-    "distributed.scheduler.allowed-failures": 0,
-    # Idle processes of Dask's defaults take 4 % of a core each, mostly to watch themselves.
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.tick.interval": "1s",
-    "distributed.admin.system-monitor.interval": "5s",
-    "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.worker.memory.monitor-interval": "2s",
-}
 
 
 def _lazy_class(name: str, module: str, package: str, extra: str) -> type:
@@ -76,21 +66,6 @@ CLUSTER_MAP: dict[str, type] = {
 """Cluster classes of the batch systems and of ``ssh``; Dask is imported when one is built."""
 
 
-def require_dask() -> None:
-    """Raise unless Dask can be imported.
-
-    Raises:
-        MissingDependencyError: If it is not installed.
-    """
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"Dask is required for more than one worker ({error})\n"
-            '  install it with: pip install "dask[distributed]"'
-        ) from error
-
-
 def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> Any:
     """Start the cluster of a ``parallel`` block; its workers may come later.
 
@@ -125,20 +100,6 @@ def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> 
         return cluster
 
 
-@contextmanager
-def quiet_dask() -> Iterator[None]:
-    """Start Dask servers inside the block without their self-observation and chatter."""
-    import dask
-    import distributed  # noqa: F401
-
-    # Dask sets this level when it is imported. What matters reaches us as exceptions.
-    chatter = logging.getLogger("distributed")
-    if chatter.level == logging.INFO:
-        chatter.setLevel(logging.CRITICAL)
-    with dask.config.set({**_QUIET, **worker_config()}):
-        yield
-
-
 def count_gpus() -> int:
     """Return how many CUDA devices this process sees."""
     import torch
@@ -157,7 +118,7 @@ def _build_local(n_workers: int, options: Mapping[str, Any]) -> Any:
         "silence_logs": logging.CRITICAL,
         "memory_limit": 0,
     }
-    env = {**_thread_variables(n_workers), **(options.get("env") or {})}
+    env = {**thread_variables(n_workers), **(options.get("env") or {})}
     return LocalCluster(**{**defaults, **options, "n_workers": n_workers, "env": env})
 
 
@@ -185,7 +146,7 @@ def build_gpu_cluster(n_workers: int, options: Mapping[str, Any]) -> Any:
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(index) for index in range(count)]
-    threads = _thread_variables(n_workers * per_device)
+    threads = thread_variables(n_workers * per_device)
     base = {
         "nthreads": 1,
         "host": "127.0.0.1",
@@ -215,7 +176,7 @@ def _only(device: str) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": device, "LOCAL_RANK": "0"}
 
 
-def _thread_variables(n_workers: int) -> dict[str, str]:
+def thread_variables(n_workers: int) -> dict[str, str]:
     """Share the cores among the workers of one machine."""
     threads = str(max(1, len(os.sched_getaffinity(0)) // n_workers))
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)

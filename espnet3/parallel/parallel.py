@@ -15,9 +15,8 @@ from espnet3.parallel.clusters import (
     CLUSTER_MAP,
     build_cluster,
     build_gpu_cluster,
-    quiet_dask,
-    require_dask,
 )
+from espnet3.parallel.dask_start import quiet_dask, require_dask
 from espnet3.parallel.settings import ParallelSettings
 from espnet3.parallel.work_pool import WorkPool
 from espnet3.parallel.worker_env import SetupFn, wrap_func_with_worker_env

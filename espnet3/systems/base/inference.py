@@ -64,7 +64,7 @@ def _infer_test_set(
     from espnet3.systems.base.inference_trial import show_trial
 
     try:
-        test_set = _prepare(config, settings, name)
+        test_set = prepare_test_set(config, settings, name)
         if settings.execution.dry_run:
             show_trial(test_set, settings)
         elif not _is_up_to_date(test_set, settings):
@@ -107,7 +107,12 @@ def _is_up_to_date(test_set: TestSet, settings: InferenceSettings) -> bool:
     return True
 
 
-def _prepare(config: DictConfig, settings: InferenceSettings, name: str) -> TestSet:
+def prepare_test_set(config: DictConfig, settings: InferenceSettings, name: str) -> TestSet:
+    """Return a test set of an inference configuration, without its model.
+
+    Raises:
+        InferenceError: If it is empty.
+    """
     from espnet3.systems.base.inference_fingerprint import fingerprint_parts
     from espnet3.systems.base.inference_provider import InferenceProvider
     from espnet3.systems.base.inference_test_set import TestSet
