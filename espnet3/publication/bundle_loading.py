@@ -18,8 +18,9 @@ from espnet3.components.inference.records import load_output_fn
 from espnet3.errors import BundleError, ConfigError
 from espnet3.publication import bundle, user_code
 from espnet3.publication.code_scope import CodeScope, activate
+from espnet3.publication.espnet2_backends import no_nltk_downloads
 from espnet3.publication.file_kinds import check_bundle_files
-from espnet3.publication.security import BundlePolicy, bundle_policy
+from espnet3.publication.security import BundlePolicy, bundle_policy, qualified_name
 from espnet3.publication.session_backend import (
     ArtifactRequest,
     InputKey,
@@ -134,7 +135,7 @@ def _build_parts(
     scope: CodeScope | None,
 ) -> SessionParts:
     """Build model and output function, the bundle's own ones under the trust policy."""
-    policy = _choose_policy(root, request.trust, metadata)
+    policy = _choose_policy(root, request.trust, metadata, config.get("model"))
     bundled_fn = None if request.output_fn_path else config.get("output_fn")
     with _guard(root, policy):
         output_fn = load_output_fn(bundled_fn) if bundled_fn else None
@@ -145,6 +146,8 @@ def _build_parts(
     # What the caller names is the caller's own, so no policy applies to it.
     if model is None:
         is_free = request.trust.trust_user_code or root is None
+        if not is_free:
+            _check_artifacts(request, cast(Path, root))
         with contextlib.nullcontext() if is_free else tensors_only(cast(Path, root)):
             model = build_backend_class(request)
         policy = None
@@ -160,6 +163,24 @@ def _build_parts(
         policy=policy,
         scope=scope,
     )
+
+
+def _check_artifacts(request: ArtifactRequest, root: Path) -> None:
+    """Refuse a training config that makes ESPnet2's class do more than the caller asked for.
+
+    Without a ``meta.yaml`` the artifacts are files of the caller, not of a bundle.
+    """
+    named = request.backend_class
+    target = named if isinstance(named, str) or named is None else qualified_name(named)
+    if target is None or not target.startswith("espnet2.") or not bundle.is_bundle(root):
+        return
+    given = {k: v for k, v in request.artifacts.items() if k not in bundle.CONFIG_ENTRIES}
+    inspector, file = BundleInspector(root), root / bundle.META_FILE
+    for value in given.values():
+        if str(value).endswith((".yaml", ".yml")):
+            inspector.check_config(Path(value))
+    texts = {name: str(value) for name, value in given.items()}
+    inspector.check_backend({"_target_": target, **texts}, file)
 
 
 def _inside(scope: CodeScope | None) -> contextlib.AbstractContextManager[None]:
@@ -244,12 +265,12 @@ def _open_gate(
 
 
 def _choose_policy(
-    root: Path | None, trust: Trust, metadata: Mapping[str, Any]
+    root: Path | None, trust: Trust, metadata: Mapping[str, Any], model: Any
 ) -> BundlePolicy | None:
     if trust.trust_user_code or root is None:
         return None
     roots = user_code.choose_import_roots(trust.user_code_paths, metadata.get("user_code_paths"))
-    return bundle_policy(root, roots)
+    return bundle_policy(root, roots, model)
 
 
 @contextlib.contextmanager
@@ -259,6 +280,7 @@ def _guard(root: Path | None, policy: BundlePolicy | None) -> Iterator[None]:
         return
     before = set(policy.allowed)
     with (
+        no_nltk_downloads() if policy.espnet2_class else contextlib.nullcontext(),
         use_target_policy(policy),
         tensors_only(root),
         limited_size(root, lambda: policy.has_foreign(before)),

@@ -12,6 +12,7 @@ from espnet3.errors import (
     BundleError,
     ConfigError,
     Espnet3Error,
+    MissingDependencyError,
     UntrustedCodeError,
     WeightsError,
 )
@@ -157,7 +158,7 @@ def _scan_config(root: Path) -> Iterator[ScanFinding]:
     references = dict(user_code.find_linked_references(used, root, roots))
     for key, target in references.items():
         yield ScanFinding(kind="trust", place=key, note=f"runs code of the bundle: {target}")
-    policy = bundle_policy(root, roots)
+    policy = bundle_policy(root, roots, used["model"])
     judged: list[ScanFinding] = []
     with use_target_policy(policy):
         for key, target in _built_targets(used, root):
@@ -202,6 +203,8 @@ def _judge_target(key: str, target: Any) -> Iterator[ScanFinding]:
     except UntrustedCodeError:
         note = f"{target} is not on the list of what a bundle may name"
         yield ScanFinding(kind="trust", place=key, note=note)
+    except MissingDependencyError:
+        return  # listed by name, and what is installed here says nothing about the bundle
     except (ConfigError, ImportError) as error:
         yield ScanFinding(kind="config", place=key, note=_first_line(error))
 

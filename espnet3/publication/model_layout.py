@@ -36,7 +36,8 @@ def lay_out(root: Path, config: Mapping[str, Any], policy: BundlePolicy) -> None
     import torch
 
     model = config.get("model")
-    if not isinstance(model, Mapping) or not all(path.startswith(_OURS) for path in policy.allowed):
+    is_ours = policy.espnet2_class is None and all(p.startswith(_OURS) for p in policy.allowed)
+    if not isinstance(model, Mapping) or not is_ours:
         return
     described = {**config, "device": "meta", "model": {**model, "device": "meta"}}
     try:

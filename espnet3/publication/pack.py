@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from espnet3.errors import UntrustedCodeError
 from espnet3.publication import bundle, pack_state, scrub, user_code
 from espnet3.publication.bundle_archive import write_archive
 from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.pack_checks import check_model_files, check_space, check_text
+from espnet3.publication.pack_checks import (
+    check_model_files,
+    check_space,
+    check_text,
+    refused_targets,
+)
 from espnet3.publication.pack_inputs import PackableSystem, read_inputs
 from espnet3.publication.pack_plan import USER_CODE, PackPlan, plan_pack
 from espnet3.publication.packed_card import render_card
@@ -23,9 +27,8 @@ from espnet3.publication.packed_golden import add_golden_samples
 from espnet3.publication.packed_weights import PackedWeight, export_weights
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
 from espnet3.publication.plan_draft import suggest_neighbour
-from espnet3.publication.security import BundlePolicy
 from espnet3.publication.self_check import check_bundle
-from espnet3.publication.yaml_links import iter_targets, reachable_yaml
+from espnet3.publication.yaml_links import reachable_yaml
 from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory, write_text
 from espnet3.utils.types import PathLike
@@ -190,7 +193,7 @@ def _describe(
     config = read_mapping(root / bundle.INFERENCE_CONFIG) or {}
     used = {name: config.get(name) for name in ("model", "output_fn")}
     references = user_code.find_linked_references(used, root, code)
-    targets = sorted({path for _, path in references} | set(_refused_targets(used, root, code)))
+    targets = sorted({path for _, path in references} | set(refused_targets(used, root, code)))
     return bundle.BundleMeta(
         files=files,
         yaml_files={**({} if is_espnet2 else own), **plan.yaml_files},
@@ -200,16 +203,6 @@ def _describe(
         trust={"requires_user_code": bool(targets), "targets": targets},
         weights={name: dict(packed.facts) for name, packed in named.items()},
     )
-
-
-def _refused_targets(used: Any, root: Path, code: tuple[str, ...]) -> Iterator[str]:
-    """Yield what a bundle may not name unless it is trusted, without importing it."""
-    policy = BundlePolicy(root, code)
-    for key, target in iter_targets(used):
-        try:
-            policy.check_path(target, key=key)
-        except UntrustedCodeError:
-            yield target
 
 
 def _prune_yaml(plan: PackPlan, root: Path, meta: bundle.BundleMeta) -> None:

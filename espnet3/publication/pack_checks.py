@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from espnet3.errors import BundleError
+from espnet3.errors import BundleError, UntrustedCodeError
 from espnet3.publication import scrub
 from espnet3.publication.bundle import INFERENCE_CONFIG
+from espnet3.publication.bundle_loading import load_described
+from espnet3.publication.espnet2_backends import find_backend
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, EXTERNAL
-from espnet3.publication.yaml_links import expand_references, iter_strings
+from espnet3.publication.security import BundlePolicy
+from espnet3.publication.session_backend import Trust
+from espnet3.publication.yaml_links import expand_references, iter_strings, iter_targets
 
 if TYPE_CHECKING:
     from espnet3.publication.pack_plan import PackPlan
@@ -98,3 +103,21 @@ def check_text(
         f"will not {verb} what should not be published:\n  {listing}\n"
         f"  remove it, or set {key}: warn"
     )
+
+
+def refused_targets(used: Any, root: Path, code: tuple[str, ...]) -> Iterator[str]:
+    """Yield what a bundle may not name unless it is trusted, without importing it."""
+    model = used["model"]
+    if find_backend(model) is not None:
+        try:
+            load_described(root / INFERENCE_CONFIG, root, Trust())
+        except UntrustedCodeError as error:
+            logger.warning("%s", str(error).partition("\n")[0])
+            yield model["_target_"]
+            return
+    policy = BundlePolicy(root, code, model)
+    for key, target in iter_targets(used):
+        try:
+            policy.check_path(target, key=key)
+        except UntrustedCodeError:
+            yield target

@@ -21,6 +21,7 @@ from typing import Any
 from espnet3.errors import UntrustedTargetError
 from espnet3.publication.bundle import is_member
 from espnet3.publication.code_scope import is_activated
+from espnet3.publication.espnet2_backends import find_backend, why_unlisted
 from espnet3.publication.user_code import untrusted_reference
 from espnet3.utils.import_utils import TRUSTED_TARGETS
 
@@ -29,7 +30,8 @@ _ENV_STRICT = "ESPNET3_STRICT_TARGETS"
 _OWN_PACKAGES = ("espnet3", "egs3")
 _BY_ESPNET3 = "espnet3 lets bundles name it"
 _BY_TORCH = "a layer of torch.nn"
-_REASONS_OF_OURS = frozenset({_BY_ESPNET3, _BY_TORCH})
+_BY_ESPNET2 = "a class of ESPnet2, whose arguments and training config were checked"
+_REASONS_OF_OURS = frozenset({_BY_ESPNET3, _BY_TORCH, _BY_ESPNET2})
 
 _allowed_always: set[str] = set()
 _allowed_here: contextvars.ContextVar[frozenset[str]] = contextvars.ContextVar(
@@ -74,9 +76,18 @@ class BundlePolicy:
     Args:
         bundle_root: Folder of the bundle.
         user_code_roots: Import roots of the bundle, for a message that names the remedy.
+        model: The ``model`` section that was checked. If its class is one of
+            :data:`espnet3.publication.espnet2_backends.BACKENDS`, it may be built.
     """
 
-    def __init__(self, bundle_root: Path, user_code_roots: Sequence[str] = ("src",)) -> None:
+    def __init__(
+        self,
+        bundle_root: Path,
+        user_code_roots: Sequence[str] = ("src",),
+        model: Any = None,
+    ) -> None:
+        backend = find_backend(model)
+        self.espnet2_class = None if backend is None else backend.builds
         self._root = bundle_root
         self._code_names = {PurePosixPath(root).name for root in user_code_roots}
         # What is imported from now on may be the bundle's doing: it does not count as the host's.
@@ -95,13 +106,14 @@ class BundlePolicy:
 
     def check_path(self, path: str, *, key: str | None) -> None:
         """Raise unless importing the module part of ``path`` is harmless."""
-        if path in TRUSTED_TARGETS | _user_allowed() or self._has_allowed_module(path):
+        listed = TRUSTED_TARGETS | _user_allowed() | {self.espnet2_class}
+        if path in listed or self._has_allowed_module(path):
             return
         if path.partition(".")[0] in self._code_names:
             raise untrusted_reference(path, key=key, source=str(self._root))
         if self._first_party_module(path) is not None:
             return
-        raise self._refusal(path, key, "is not on the list of what a bundle may name")
+        raise self._refusal(path, key, _why_refused(path))
 
     def check_object(self, obj: Any, path: str, *, key: str | None) -> None:
         """Raise unless ``obj`` is one of the objects on the allow-list, reached directly."""
@@ -121,6 +133,8 @@ class BundlePolicy:
             return _BY_ESPNET3
         if _is_torch_layer(obj):
             return _BY_TORCH
+        if name == self.espnet2_class:
+            return _BY_ESPNET2
         if name in _user_allowed():
             return "allowed by name"
         if inspect.isclass(obj) and any(_matches(name, entry) for entry in _user_allowed()):
@@ -185,14 +199,22 @@ class BundlePolicy:
         )
 
 
-def bundle_policy(bundle_root: Path, user_code_roots: Sequence[str] = ("src",)) -> BundlePolicy:
+def bundle_policy(
+    bundle_root: Path, user_code_roots: Sequence[str] = ("src",), model: Any = None
+) -> BundlePolicy:
     """Return the policy for a bundle that nobody vouches for."""
-    return BundlePolicy(bundle_root, user_code_roots)
+    return BundlePolicy(bundle_root, user_code_roots, model)
 
 
 def qualified_name(obj: Any) -> str:
     """Return ``module.qualname`` of a class or function."""
     return f"{obj.__module__}.{obj.__qualname__}"
+
+
+def _why_refused(path: str) -> str:
+    if path.startswith("espnet2.bin."):
+        return why_unlisted(path)
+    return "is not on the list of what a bundle may name"
 
 
 def _would_import(package: ModuleType, name: str) -> bool:

@@ -12,6 +12,7 @@ from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
 from omegaconf.grammar_parser import parse
 
 from espnet3.errors import UnsafeCheckpointError, UntrustedCodeError
+from espnet3.publication import espnet2_backends, espnet2_parts
 from espnet3.publication.array_files import check_honest, holds_objects
 from espnet3.publication.bundle import is_member
 from espnet3.publication.call_cost import describe_excess
@@ -27,23 +28,6 @@ SAFE_RESOLVERS = frozenset(
 )
 """Resolvers that see nothing but the configuration itself."""
 FILE_RESOLVERS = frozenset({"load_line", "load_yaml"})
-
-REFUSED_KEYS = {
-    "_partial_": "puts off construction until nobody checks it",
-    "trust_remote_code": "lets a library download code and run it",
-    "init_param": "reads further weight files, from anywhere",
-    "w2v_url": "downloads a model and unpickles it",
-    "hubert_url": "downloads a model and unpickles it",
-}
-"""Keys that an untrusted bundle may not set in what describes its model, and why."""
-REFUSED_PARTS = {
-    "s3prl": "downloads code with torch.hub and runs it",
-    "wav2vec2": "downloads a fairseq model and unpickles it",
-    "hubert": "downloads a fairseq model and unpickles it",
-    "hugging_face_transformers": "downloads a model that others may change",
-}
-"""Parts of ESPnet2 models that an untrusted bundle may not choose, and why."""
-_PART_KEYS = frozenset({"decoder", "encoder", "frontend", "frontend_type", "postencoder"})
 
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _YAML_SUFFIXES = frozenset({".yaml", ".yml"})
@@ -105,6 +89,40 @@ class BundleInspector:
                 raise self._refusal(text, key, file, "is an address outside of the bundle")
             self._check_path(text, key, file, {}, is_argument=True)
             self._check_amount(text, key, file)
+        self.check_backend(model, file)
+
+    def check_backend(self, model: Any, file: Path) -> None:
+        """Check what a class of ESPnet2 is given, and the training configs that it will read.
+
+        Args:
+            model: Its ``_target_`` and arguments; those of other classes are not looked at.
+            file: Where they were read, for messages.
+
+        Raises:
+            UntrustedCodeError: If it asks for what :mod:`espnet3.publication.espnet2_backends` and
+                :mod:`~espnet3.publication.espnet2_parts` do not list.
+        """
+        backend = espnet2_backends.find_backend(model)
+        if backend is None:
+            return
+        for key, value, reason in espnet2_backends.argument_faults(backend, model):
+            raise self._refusal(str(value), key, file, reason)
+        for name, task in backend.configs.items():
+            if model.get(name):
+                path = absolute(Path(model[name]), self._root)
+                document = read_yaml(path) if is_file(path) else None
+                if not isinstance(document, Mapping):
+                    reason = "is not a training config in the bundle"
+                    raise self._refusal(str(model[name]), f"model.{name}", file, reason)
+                self._check_training(document, path, task)
+
+    def _check_training(self, document: Mapping[str, Any], path: Path, task: str) -> None:
+        for key, value, reason in espnet2_parts.part_faults(document, task):
+            raise self._refusal(str(value), key, path, reason)
+        for key, text in espnet2_parts.used_texts(document, task):
+            if "://" in text:
+                raise self._refusal(text, key, path, "is an address outside of the bundle")
+            self._check_path(text, key, path, document, is_argument=True)
 
     def _check_interpolations(
         self, text: str, key: str, file: Path, document: Mapping[str, Any]
@@ -127,9 +145,10 @@ class BundleInspector:
         """Refuse what makes a harmless class do something that nobody checks."""
         for key, value in _iter_settings(document):
             name = key.rpartition(".")[2]
-            reason = REFUSED_KEYS.get(name, describe_excess(name, value)) if value else None
-            if isinstance(value, str) and name in _PART_KEYS:
-                reason = REFUSED_PARTS.get(value, reason)
+            excess = describe_excess(name, value)
+            reason = espnet2_parts.REFUSED_KEYS.get(name, excess) if value else None
+            if isinstance(value, str) and name in espnet2_parts.PART_KEYS:
+                reason = espnet2_parts.REFUSED_PARTS.get(value, reason)
             if reason is not None:
                 raise self._refusal(str(value), key, file, reason)
 

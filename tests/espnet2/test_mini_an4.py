@@ -75,9 +75,7 @@ def test_what_espnet2_decodes_with_the_bundle_is_what_infer_wrote(
     assert any(written.values())
     archive = str(experiment / "model_pack.zip")
     espnet2 = asr_inference.Speech2Text.from_pretrained(archive, **OPTIONS)
-    ours = InferenceSession.from_pretrained(
-        archive, downloader_class=model_zoo, trust_user_code=True
-    )
+    ours = InferenceSession.from_pretrained(archive, downloader_class=model_zoo)
     for utt_id, speech in read_speech(recipe).items():
         assert espnet2(speech)[0][0] == written[utt_id]
         assert ours(speech)["hyp"] == written[utt_id]
@@ -96,9 +94,9 @@ def test_a_bundle_from_the_hub_is_rewritten_in_place_and_loads(
     # What the downloader does with a snapshot that it got from the Hub.
     artifacts = ModelDownloader._unpack_cache_dir_for_huggingfase(str(snapshot))
     espnet2 = asr_inference.Speech2Text(**artifacts, **OPTIONS)
-    session = InferenceSession.from_artifacts(artifacts, trust_user_code=True)
+    session = InferenceSession.from_artifacts(artifacts)
     # The folder as it was packed, too: our loader needs no rewriting.
-    packed = InferenceSession.from_pretrained(str(experiment / "model_pack"), trust_user_code=True)
+    packed = InferenceSession.from_pretrained(str(experiment / "model_pack"))
     for utt_id, speech in read_speech(recipe).items():
         assert espnet2(speech)[0][0] == written[utt_id]
         assert session(speech)["hyp"] == packed(speech)["hyp"] == written[utt_id]
@@ -112,9 +110,7 @@ def test_the_transducer_of_its_own_task_trains_with_a_loss_that_installs(
     written = dict(read_scp(experiment / "inference_transducer" / "test" / "hyp.scp"))
     archive = str(experiment / "model_pack.zip")
     espnet2 = asr_transducer_inference.Speech2Text.from_pretrained(archive, beam_size=1)
-    ours = InferenceSession.from_pretrained(
-        archive, downloader_class=model_zoo, trust_user_code=True
-    )
+    ours = InferenceSession.from_pretrained(archive, downloader_class=model_zoo)
     for utt_id, speech in read_speech(recipe).items():
         hypotheses = espnet2(speech)
         assert espnet2.hypotheses_to_results(hypotheses)[0][0] == written[utt_id]

@@ -19,6 +19,27 @@ import torch
 import yaml
 
 BACKEND = "tests.unit.publication.backends.Echo"
+SPEECH2TEXT = "espnet2.bin.asr_inference.Speech2Text"
+ESPNET2_MODEL = {
+    "token_list": ["<blank>", "<unk>", "one", "<sos/eos>"],
+    "token_type": "word",
+    "bpemodel": None,
+    "init": None,
+    "input_size": None,
+    "frontend": "default",
+    "frontend_conf": {"fs": 8000},
+    "specaug": None,
+    "normalize": None,
+    "model": "espnet",
+    "model_conf": {},
+    "ctc_conf": {},
+    "preencoder": None,
+    "encoder": "transformer",
+    "encoder_conf": {"output_size": 8, "attention_heads": 2, "num_blocks": 1},
+    "postencoder": None,
+    "decoder": "transformer",
+    "decoder_conf": {"num_blocks": 1},
+}
 RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
 ASR_MODEL = {
     "_target_": "espnet3.systems.asr.models.ASRModel",
@@ -248,6 +269,40 @@ def training_config(
         write(root / "m.pth", b"")
 
     return build
+
+
+def espnet2(
+    arguments: dict[str, Any] | None = None, target: str = SPEECH2TEXT, **training: Any
+) -> Callable[[Path, Path], None]:
+    """Build a bundle of a recogniser of ESPnet2; its training config and arguments as given."""
+
+    def build(root: Path, trace: Path) -> None:
+        write(root.parent / "secret.txt", "<blank>\nsecret\n")
+        write(root / "tokens.txt", "<blank>\n<unk>\none\n<sos/eos>\n")
+        write(root / "m.pth", b"")
+        write(root / "config.yaml", {**ESPNET2_MODEL, **training})
+        model = {
+            "_target_": target,
+            "asr_train_config": "${recipe_dir}/config.yaml",
+            "asr_model_file": "${recipe_dir}/m.pth",
+            **(arguments or {}),
+        }
+        write_bundle(root, {"recipe_dir": ".", "model": model})
+
+    return build
+
+
+def espnet2_part(key: str, name: str, does: str, says: str, **training: Any) -> Hostile:
+    """Return a bundle that chooses a part of ESPnet2 which it may not."""
+    options = "".join(f" with `{option}`" for option in training.values())
+    return Hostile(kind=f"`{key}: {name}`{options} for a recogniser of ESPnet2", does=does,
+                   build=espnet2(**{key: name, **training}), error=CODE, says=says)  # fmt: skip
+
+
+def espnet2_option(key: str, value: Any, does: str, says: str) -> Hostile:
+    """Return a bundle that gives a recogniser of ESPnet2 an argument that it may not."""
+    return Hostile(kind=f"`model.{key}` of ESPnet2: `{value}`", does=does,
+                   build=espnet2({key: value}), error=CODE, says=says)  # fmt: skip
 
 
 def evil_collate(root: Path, trace: Path) -> None:
@@ -507,6 +562,83 @@ KINDS = [
     Hostile(kind="`init_param` in a packed ESPnet2 config", does="unpickles another file",
             build=training_config("espnet", init_param=["/tmp/evil.pth"]),  # noqa: S108
             error=CODE, says="init_param"),
+    # Recognisers of ESPnet2
+    espnet2_part("frontend", "s3prl", "downloads code and runs it", "torch.hub"),
+    espnet2_part("frontend", "whisper", "downloads a model", "downloads"),
+    espnet2_part("frontend", "huggingface", "downloads a model", "downloads"),
+    espnet2_part("frontend", "espnet_ssl", "downloads a model", "downloads"),
+    espnet2_part("frontend", "fused", "hides `s3prl` in a list of front ends", "s3prl",
+                 frontend_conf={"frontends": [{"frontend_type": "default"}]}),
+    espnet2_part("encoder", "avhubert", "downloads and unpickles a model", "unpickles"),
+    espnet2_part("encoder", "beats", "unpickles another file", "unpickles"),
+    espnet2_part("encoder", "hubert", "downloads and unpickles a model", "unpickles"),
+    espnet2_part("encoder", "wav2vec2", "downloads and unpickles a model", "unpickles"),
+    espnet2_part("encoder", "torchaudiohubert", "builds what nobody checked", "encoder"),
+    espnet2_part("encoder", "whisper", "downloads a model", "downloads"),
+    espnet2_part("encoder", "new_in_2030", "is unknown to the list", "checked"),
+    espnet2_part("decoder", "whisper", "downloads a model", "downloads"),
+    espnet2_part("decoder", "hugging_face_transformers", "downloads a model", "downloads"),
+    espnet2_part("decoder", "s4", "imports and calls what its options name", "imports"),
+    espnet2_part("postencoder", "hugging_face_transformers", "downloads a model", "downloads"),
+    espnet2_part("token_type", "hugging_face", "downloads a tokenizer", "tokenizer"),
+    espnet2_part("token_type", "whisper_en", "downloads a tokenizer", "downloads"),
+    espnet2_part("bpemodel", "whisper_multilingual", "downloads a tokenizer", "downloads"),
+    espnet2_part("use_adapter", True, "changes the model after the checks", "use_adapter"),
+    espnet2_part("init_param", ["/tmp/evil.pth"], "unpickles another file",  # noqa: S108
+                 "init_param"),
+    espnet2_part("bpemodel", "../secret.txt", "reads a tokenizer elsewhere",
+                 "outside of the bundle"),
+    espnet2_part("token_list", "../secret.txt", "leaks a file as symbols",
+                 "outside of the bundle"),
+    espnet2_part("token_list", "/etc/passwd", "leaks a file as symbols",
+                 "outside of the bundle"),
+    espnet2_part("normalize", "global_mvn", "reads statistics elsewhere", "outside of the bundle",
+                 normalize_conf={"stats_file": "../secret.npz"}),
+    espnet2_part("normalize", "global_mvn", "reads a file of another kind as statistics",
+                 "stats_file", normalize_conf={"stats_file": "m.pth"}),
+    espnet2_part("frontend", "default", "makes a part download something", "address",
+                 frontend_conf={"window": "https://example.org/x"}),
+    espnet2_option("ngram_file", "${recipe_dir}/m.pth", "feeds a native parser", "parser"),
+    espnet2_option("hugging_face_decoder", True, "downloads a model", "downloads"),
+    espnet2_option("enh_s2t_task", True, "builds models of other tasks", "further tasks"),
+    espnet2_option("quantize_asr_model", True, "changes the model after the checks", "checked"),
+    espnet2_option("token_type", "hugging_face", "downloads a tokenizer", "token_type"),
+    espnet2_option("dtype", "hub", "reaches a module of torch", "dtype"),
+    espnet2_option("transducer_conf", {"_target_": "os.system"}, "hides in a nested mapping",
+                   "transducer_conf"),
+    espnet2_option("_args_", ["/etc/passwd"], "hides in positional arguments", "_args_"),
+    espnet2_option("asr_train_config", None, "makes ESPnet2 find a config by itself",
+                   "training config"),
+    espnet2_option("asr_train_config", "${recipe_dir}/tokens.txt",
+                   "poses as something else than a config", "must name a file .yaml"),
+    espnet2_option("asr_model_file", "${recipe_dir}/tokens.txt",
+                   "poses as something else than weights", "must name a file .bin"),
+    espnet2_option("lm_train_config", "${recipe_dir}/config.yaml",
+                   "names a config of another task",
+                   "what espnet3 has checked"),
+    Hostile(kind="`lm: transformer_opt` beside a recogniser of ESPnet2",
+            does="downloads a language model",
+            build=espnet2({"lm_train_config": "${recipe_dir}/config.yaml"}, lm="transformer_opt",
+                          model="lm"),
+            error=CODE, says="downloads"),
+    Hostile(kind="`rwkv` in a transducer of ESPnet2", does="compiles and loads C++",
+            build=espnet2(target="espnet2.bin.asr_transducer_inference.Speech2Text",
+                          decoder="rwkv"), error=CODE, says="compiles"),
+    Hostile(kind="`rwkv` in our recogniser for transducers of ESPnet2", does="the same",
+            build=espnet2(target="espnet3.systems.asr.transducer_recognizer.TransducerRecognizer",
+                          decoder="rwkv"), error=CODE, says="compiles"),
+    Hostile(kind="`_target_: espnet2.bin.tts_inference.Text2Speech`",
+            does="downloads a vocoder", build=target("espnet2.bin.tts_inference.Text2Speech"),
+            error=TARGET, says="trust_user_code=True"),
+    Hostile(kind="`_target_: espnet2.tasks.asr.ASRTask.build_model`",
+            does="builds a model past the checks",
+            build=target("espnet2.tasks.asr.ASRTask.build_model"), error=TARGET, says="ASRTask"),
+    Hostile(kind="a recogniser of ESPnet2 in an argument", does="hides from the checks",
+            build=config(lambda evil: {"model": {**NESTED, "inner": {"_target_": SPEECH2TEXT}}}),
+            error=TARGET, says="asr_inference"),
+    Hostile(kind="a recogniser of ESPnet2 in a packed `training.yaml`",
+            does="hides from the checks", build=training_config({"_target_": SPEECH2TEXT}),
+            error=TARGET, says="asr_inference"),
     # Code of the bundle
     Hostile(kind="`src/` named in the config", does="runs code of the bundle",
             build=user_code("src.model.Model"), error=CODE, says="references bundled user code"),
