@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication import InferenceSession
+from espnet3.utils.weights_utils import export_safetensors, read_state_dict
 from tests.unit.publication import backends
 from tests.unit.publication.conftest import BACKENDS, write
 
@@ -48,6 +50,22 @@ class OwnLoader:
     @classmethod
     def from_pretrained(cls, model_tag=None, **options):
         return cls(model_tag=model_tag, **options)
+
+
+class Forgetful:
+    """Does not read its weights."""
+
+    def __init__(self, model_file):
+        self.layer = torch.nn.Linear(2, 2)
+
+    def __call__(self, speech):
+        return self.layer(speech)
+
+
+class Loading(Forgetful):
+    def __init__(self, model_file):
+        super().__init__(model_file)
+        self.layer.load_state_dict(read_state_dict(model_file))
 
 
 def bundle(root, *, inference=None, files=(), meta=None):
@@ -394,6 +412,30 @@ def test_a_newer_format_asks_for_an_upgrade(tmp_path):
     bundle(tmp_path, inference={"model": ECHO}, meta={"schema_version": 99})
     with pytest.raises(ValueError, match="upgrade"):
         InferenceSession.from_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["Loading", "Forgetful"])
+def test_a_model_must_run_with_the_weights_of_its_bundle(tmp_path, kind):
+    state = {"weight": torch.randn(2, 2), "bias": torch.randn(2)}
+    export_safetensors(state, tmp_path / "m.safetensors")
+    model = {"_target_": f"{__name__}.{kind}", "model_file": "${recipe_dir}/m.safetensors"}
+    meta = {
+        "files": {"model_file": "m.safetensors"},
+        "weights": {"model_file": {"format": "safetensors"}},
+    }
+    bundle(tmp_path, inference={"model": model}, meta=meta)
+    if kind == "Forgetful":
+        with pytest.raises(BundleError, match="did not load these weights"):
+            InferenceSession.from_pretrained(str(tmp_path))
+    else:
+        session = InferenceSession.from_pretrained(str(tmp_path))
+        assert torch.equal(session(torch.zeros(2)), state["bias"])
+
+
+def test_a_call_records_no_gradients():
+    layer = torch.nn.Linear(1, 1)
+    session = InferenceSession(lambda speech: layer(speech))
+    assert session(torch.ones(1)).is_inference()
 
 
 def test_the_inference_config_may_have_another_name(tmp_path):

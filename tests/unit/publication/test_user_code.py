@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -128,6 +130,49 @@ def test_threads_with_different_bundles_do_not_disturb_each_other(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda name: (name, sessions[name](1)), "abab" * 10))
     assert all(found == (name, name) for name, found in results)
+
+
+def test_a_bundle_keeps_its_modules_while_another_one_is_called(tmp_path):
+    sessions = []
+    for name in "ab":
+        artifacts = make_bundle(tmp_path / name, name, with_init=True)
+        code = """
+            def build(data, model_output, idx):
+                from src.state import CALLS
+                CALLS.append(idx)
+                return len(CALLS)
+        """
+        write(tmp_path / name / "src" / "inference.py", textwrap.dedent(code))
+        write(tmp_path / name / "src" / "state.py", "CALLS = []\n")
+        sessions.append(InferenceSession.from_artifacts(artifacts, trust_user_code=True))
+    assert [session(1) for _ in range(3) for session in sessions] == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_call_ends_before_another_bundle_takes_its_place(tmp_path):
+    load = InferenceSession.from_artifacts
+    first, second = (
+        load(make_lazy_bundle(tmp_path / name, name), trust_user_code=True) for name in "ab"
+    )
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(speech):
+        started.set()
+        go_on.wait(30)
+        from src.late import ANSWER
+
+        return ANSWER
+
+    first.model, first.output_fn = slow, None
+    with ThreadPoolExecutor(2) as pool:
+        slowly = pool.submit(first, 1)
+        started.wait(30)
+        meanwhile = pool.submit(second, 1)
+        try:
+            with pytest.raises(TimeoutError):
+                meanwhile.result(0.5)
+        finally:
+            go_on.set()
+        assert (slowly.result(30), meanwhile.result(30)) == ("a", ("b", "b"))
 
 
 def test_roots_go_to_the_front_of_the_path_once(tmp_path):
