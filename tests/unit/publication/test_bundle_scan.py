@@ -8,11 +8,20 @@ import pytest
 import torch
 
 from espnet3.errors import BundleError
-from espnet3.publication import InferenceSession
+from espnet3.publication import InferenceSession, model_layout
 from espnet3.publication.bundle_scan import scan_bundle
+from espnet3.publication.session_backend import build_described
 from espnet3.utils.weights_utils import export_safetensors
 from tests.unit.publication.conftest import write
-from tests.unit.publication.hostile_bundles import ASR_MODEL, training_config
+from tests.unit.publication.hostile_bundles import (
+    ASR_MODEL,
+    oversized,
+    oversized_layer,
+    training_config,
+)
+from tests.unit.publication.test_asr_bundle import digits
+
+__all__ = ["digits"]
 
 
 class Thing:
@@ -78,6 +87,48 @@ def test_names_cannot_forge_lines_of_the_report(root):
     text = "\n".join(map(str, scan_bundle(root)))
     assert "\x1b" not in text and "\r" not in text
     assert r"x\x1b[2K\rok\nmanifest no problem.pkl: can only be read" in text
+
+
+def test_a_native_bundle_has_no_problems_and_is_laid_out_without_memory(digits, monkeypatch):
+    made = []
+
+    def build(config, request):
+        made.append(build_described(config, request))
+        return made[-1]
+
+    monkeypatch.setattr(model_layout, "build_described", build)
+    assert [str(finding) for finding in scan_bundle(digits.pack())] == []
+    (recognizer,) = made
+    assert all(p.is_meta for p in recognizer.model.parameters())
+
+
+SIZES = [
+    oversized(output_size=200_000),
+    oversized(num_blocks=10**9),
+    oversized("frontend", n_mels=10**10),
+    oversized_layer(in_features=10**6, out_features=10**6),
+]
+
+
+@pytest.mark.parametrize("build", SIZES)
+def test_a_scan_says_of_sizes_what_loading_says(build, tmp_path):
+    build(tmp_path / "b", tmp_path / "trace")
+    with pytest.raises(BundleError) as caught:
+        InferenceSession.from_pretrained(str(tmp_path / "b"))
+    said = "; ".join(line.strip() for line in str(caught.value).splitlines())
+    assert [f.note for f in scan_bundle(tmp_path / "b") if f.kind == "size"] == [said]
+
+
+def test_weights_of_another_model_are_found(tmp_path):
+    oversized()(tmp_path / "b", tmp_path / "trace")
+    (note,) = [f.note for f in scan_bundle(tmp_path / "b") if f.kind == "config"]
+    assert "tensors match the model" in note
+
+
+def test_an_interpolation_that_leads_nowhere_is_found(root):
+    write(root / "conf" / "inference.yaml", {"model": {"a": "${nowhere}"}})
+    notes = [f.note for f in scan_bundle(root) if f.kind == "config"]
+    assert any("cannot be resolved" in note and "nowhere" in note for note in notes)
 
 
 def test_a_pipe_is_found_and_refused(root):
