@@ -12,7 +12,7 @@ import espnet3
 from espnet3.demo.pack_plan import INFER_CONFIG, DemoPlan, plan_demo
 from espnet3.demo.pinning import pin_tag
 from espnet3.demo.record import PackRecord
-from espnet3.demo.requirements import installed_gradio
+from espnet3.demo.requirements import installed_gradio, needs_of_model, pin_requirements
 from espnet3.demo.resolve import DEMO_FILE, system_hook
 from espnet3.demo.run_checks import check_page
 from espnet3.demo.setup import APP_FILE, REQUIREMENTS_FILE, setup_demo_assets
@@ -48,6 +48,7 @@ def pack_demo(system: Any) -> Path:
         HubError: If a model on the Hub cannot be pinned to a commit.
     """
     plan = plan_demo(system)
+    plan.selection.report_unused("demo_config.pack.exclude")
     _check_provider(plan)
     for error in check_page(plan.demo_config):
         raise error
@@ -57,7 +58,9 @@ def pack_demo(system: Any) -> Path:
     with PackRecord(folder, is_linked=not plan.settings.pack.copy) as record:
         for name, source in plan.copies.items():
             record.copy(source, name)
-        setup_demo_assets(demo_dir=folder, demo_config=plan.demo_config)
+        setup_demo_assets(
+            demo_dir=folder, demo_config=plan.demo_config, requirements=_requirements(plan)
+        )
         record.add(APP_FILE, REQUIREMENTS_FILE)
         if plan.infer_config is not None:
             record.write(INFER_CONFIG, bundle.dump_yaml(plan.infer_config))
@@ -98,6 +101,13 @@ def _check_provider(plan: DemoPlan) -> None:
     if plan.infer_config is not None and not (named or config.get("system")):
         raise ConfigError("nothing says how the model is built", key="system",
                           hint="set it, or inference.provider_class")  # fmt: skip
+
+
+def _requirements(plan: DemoPlan) -> list[str] | None:
+    """Return what the demo needs besides a page; ``None`` where the configuration says it."""
+    if plan.settings.requirements is not None:
+        return None
+    return pin_requirements(("demo", *needs_of_model(plan)))
 
 
 def _render_readme(plan: DemoPlan, system: Any) -> str:

@@ -33,7 +33,7 @@ class DemoDraft:
         self._out_dir = out_dir
         self._settings = settings
         self._root = root
-        self._selection = Selection(
+        self.selection = Selection(
             exclude=PathPatterns(settings.pack.exclude or ()), bundle_dir=out_dir
         )
         self.copies: dict[str, Path] = {}
@@ -146,7 +146,7 @@ class DemoDraft:
         return next(below, Path(source.name))
 
     def _copy(self, source: Path, destination: str, key: str) -> None:
-        for path, place in self._selection.iter_files(source, destination):
+        for path, place in self.selection.iter_files(source, destination):
             self._add(path, place, key)
 
     def _add(self, source: Path, place: str, key: str) -> None:

@@ -19,6 +19,7 @@ from espnet3.demo.resolve import (
 )
 from espnet3.demo.settings import DemoSettings
 from espnet3.errors import MissingConfigError, MissingFileError
+from espnet3.publication.file_selection import Selection
 from espnet3.publication.pack_inputs import (
     as_config,
     find_recipe_root,
@@ -47,6 +48,8 @@ class DemoPlan:
     infer_config: dict[str, Any] | None
     """Content of ``config/infer.yaml``."""
     recipe_root: Path | None
+    selection: Selection
+    """What was left out."""
     copies: dict[str, Path] = field(default_factory=dict)
     """Path in the demo → file to copy."""
 
@@ -99,6 +102,7 @@ def plan_demo(system: Any) -> DemoPlan:
         demo_config={**plain, "demo_dir": "."},
         infer_config=infer_config,
         recipe_root=root,
+        selection=draft.selection,
         copies=draft.copies,
     )
 

@@ -98,11 +98,21 @@ class Selection:
                 logger.warning("left out of the bundle: %s is a broken link", entry)
 
     def _is_skipped(self, relative: PurePosixPath, destination: str) -> bool:
-        return (
-            _NEVER.match(relative)
-            or self.exclude.match(relative)
-            or self.exclude.match(destination)
+        # All of them, so that it is known which patterns are used.
+        return any(
+            [
+                self.exclude.match(relative),
+                self.exclude.match(destination),
+                _NEVER.match(relative),
+            ]
         )
+
+    def report_unused(self, key: str) -> None:
+        """Log which patterns left nothing out; one that resembles a name is likely misspelt."""
+        for pattern, hint in sorted(self.exclude.describe_unused()):
+            level = logging.INFO if hint is None else logging.WARNING
+            note = "" if hint is None else f"\n  {hint}"
+            logger.log(level, "%s: %r leaves nothing out%s", key, pattern, note)
 
     def _is_own(self, entry: Path) -> bool:
         own = self.bundle_dir

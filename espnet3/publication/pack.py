@@ -56,9 +56,11 @@ def pack_model(
         account: Returns the name of the user's Hub account, or an empty string.
     """
     plan = plan_pack(read_inputs(system, include=include, extra=extra))
-    for path in plan.absent:
-        neighbour = suggest_neighbour(path)
-        logger.warning("not packed, because it does not exist: %s%s", path, neighbour)
+    section = "publication_config.pack_model"
+    for key, path in plan.absent:
+        note = f"{section}.{key}: nothing is there, so nothing is packed: {path}"
+        logger.warning("%s%s", note, suggest_neighbour(path))
+    plan.selection.report_unused(f"{section}.exclude")
     if plan.scores is None:
         logger.info("no scores.json or metrics.json found; the model card has no results")
     out_dir = plan.inputs.out_dir

@@ -55,8 +55,10 @@ class PackPlan:
     listed: tuple[str, ...]
     """Bundle paths that the user asked for; no YAML below them is pruned."""
     scores: Path | None
-    absent: tuple[Path, ...]
-    """Listed paths that do not exist."""
+    absent: tuple[tuple[str, Path], ...]
+    """Key and path of what is listed and does not exist, or of a glob that matches nothing."""
+    selection: Selection
+    """What was left out."""
 
     @property
     def relocator(self) -> Relocator:
@@ -120,6 +122,7 @@ def _finish(draft: PlanDraft, strategy: str, plain_yaml: frozenset[str]) -> Pack
         listed=tuple(draft.listed),
         scores=find_scores(inputs),
         absent=tuple(draft.absent),
+        selection=draft.selection,
     )
 
 
@@ -146,12 +149,13 @@ def _add_listed_paths(draft: PlanDraft, strategy: str) -> None:
     # Under strategy espnet2 the section of that name says what of the experiment is packed.
     default = (exp_dir,) if exp_dir is not None and strategy == "espnet3" else ()
     include = default if inputs.include is None else inputs.include
-    listed = [*inputs.settings.include_paths, *inputs.extra, *inputs.settings.extra_paths]
+    listed = [("include", path) for path in (*include, *inputs.settings.include_paths)]
+    listed += [("extra", path) for path in (*inputs.extra, *inputs.settings.extra_paths)]
     data_dir = inputs.read_path("training", "data_dir")
     if inputs.settings.include_data_dir and data_dir is not None and data_dir.exists():
-        listed.append(data_dir)
-    for path in (*include, *listed):
-        for source in _expand(draft, path):
+        listed.append(("extra", data_dir))
+    for key, path in listed:
+        for source in _expand(draft, path, key):
             is_experiment = source == exp_dir
             destination = _place(draft, source)
             if not is_experiment:
@@ -160,7 +164,7 @@ def _add_listed_paths(draft: PlanDraft, strategy: str) -> None:
             draft.sources.append(source)
 
 
-def _expand(draft: PlanDraft, path: Path) -> list[Path]:
+def _expand(draft: PlanDraft, path: Path, key: str) -> list[Path]:
     inputs = draft.inputs
     located = inputs.locate(path)
     if located.exists():
@@ -168,7 +172,7 @@ def _expand(draft: PlanDraft, path: Path) -> list[Path]:
     wanted = absolute(path, inputs.recipe_root or Path.cwd())
     found = sorted(glob.glob(str(wanted), recursive=True))  # noqa: PTH207 - absolute
     if not found:
-        draft.absent.append(wanted)
+        draft.absent.append((key, wanted))
     return [Path(name) for name in found]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from espnet3.errors import ConfigError
+from espnet3.errors import ConfigError, did_you_mean
+
+_COMPARED = 5000
+"""Paths among which a similar one is looked for."""
 
 
 class PathPatterns:
@@ -26,13 +30,33 @@ class PathPatterns:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._compiled = [_compile(pattern) for pattern in patterns if pattern.strip("/ ")]
+        self._compiled = {text: _compile(text) for text in patterns if text.strip("/ ")}
+        self._used: set[str] = set()
+        self._seen: set[str] = set()
 
     def match(self, path: str | PurePosixPath) -> bool:
         """Tell whether a relative path, or a folder on the way to it, matches."""
         parts = PurePosixPath(path).parts
         prefixes = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        return any(pattern.fullmatch(prefix) for pattern in self._compiled for prefix in prefixes)
+        if not self._compiled:
+            return False
+        found = {
+            text
+            for text, pattern in self._compiled.items()
+            if any(pattern.fullmatch(prefix) for prefix in prefixes)
+        }
+        self._used |= found
+        self._seen.add(prefixes[-1] if prefixes else "")
+        return bool(found)
+
+    def describe_unused(self) -> Iterator[tuple[str, str | None]]:
+        """Yield each pattern that matched none of the paths so far, and what it may stand for."""
+        names = {PurePosixPath(path).name for path in self._seen}
+        kinds = {f"*{PurePosixPath(name).suffix}" for name in names} - {"*"}
+        for text in self._compiled.keys() - self._used:
+            core = text.removeprefix("**/").removesuffix("/**").strip("/")
+            known = self._seen if "/" in core else kinds if "*" in core else names
+            yield text, did_you_mean(core, itertools.islice(sorted(known), _COMPARED))
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

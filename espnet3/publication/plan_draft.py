@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from espnet3.publication.pack_inputs import PackInputs
 from espnet3.publication.packed_weights import CHECKPOINT_SUFFIXES, WeightSource
 from espnet3.publication.path_rewrite import Relocator
 
+_COMPARED = 5000
+"""Files whose kinds a glob is compared with."""
 _COMPOUND_SUFFIXES = frozenset({".tar.gz", ".tar.bz2", ".tar.xz"})
 
 
@@ -25,8 +28,14 @@ def suffix_of(source: Path) -> str:
 
 def suggest_neighbour(path: Path) -> str:
     """Return ``(did you mean "x"?)`` for an absent path beside one of a similar name."""
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    hint = did_you_mean(path.name, names)
+    folder = next(place for place in path.parents if place.is_dir())
+    if "*" in path.name:
+        below = itertools.islice(folder.rglob("*"), _COMPARED)
+        hint = did_you_mean(path.name, sorted({f"*{entry.suffix}" for entry in below} - {"*"}))
+    else:
+        # The first name that is wrong, be it one on the way.
+        names = sorted(entry.name for entry in folder.iterdir())
+        hint = did_you_mean(path.relative_to(folder).parts[0], names)
     return f" ({hint})" if hint else ""
 
 
@@ -40,7 +49,7 @@ class PlanDraft:
     checkpoints: dict[str, Path] = field(default_factory=dict)
     moved: dict[Path, str] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
-    absent: list[Path] = field(default_factory=list)
+    absent: list[tuple[str, Path]] = field(default_factory=list)
     sources: list[Path] = field(default_factory=list)
     """Listed and registered files and folders, which ``out_dir`` must not hold."""
     files: dict[str, str] = field(default_factory=dict)

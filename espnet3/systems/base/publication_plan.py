@@ -36,7 +36,7 @@ def plan_pack_model(system: Any, extra: Sequence[Path] | None = None) -> StagePl
 
 def _gaps(plan: PackPlan) -> Iterator[str]:
     """Say what would be packed and is not there; earlier stages of the same run may make it."""
-    for path in plan.absent:
+    for _, path in plan.absent:
         yield f"does not exist yet: {short_path(path)}{suggest_neighbour(path)}"
     if plan.scores is None:
         yield "the model card gets no results: there are no scores yet"

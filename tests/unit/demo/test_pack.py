@@ -408,3 +408,41 @@ def test_linked_files_are_forgotten_without_harm_to_their_targets(root):
     assert (demo / "data" / "a.txt").is_symlink() and kept.stat().st_mode & 0o777 == 0o600
     pack_demo(make_system(config(pack=pack)))
     assert not (demo / "data").exists() and kept.read_text() == "a"
+
+
+SPEECH2TEXT = "espnet2.bin.asr_inference.Speech2Text"
+RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
+TASK = "espnet3.systems.asr.task.ASRTask"
+
+
+@pytest.mark.parametrize(
+    ("target", "training", "extras"),
+    [
+        (SPEECH2TEXT, {}, "demo,espnet2"),
+        (RECOGNIZER, {"task": TASK, "model": {}}, "demo,espnet2"),
+        (RECOGNIZER, {"model": {"_target_": "torch.nn.Linear"}}, "demo"),
+        # Ours stands in for this one.
+        (RECOGNIZER, {"model": {"_target_": "espnet2.layers.global_mvn.GlobalMVN"}}, "demo"),
+    ],
+)
+@pytest.mark.parametrize("is_bundle", [True, False])
+def test_the_requirements_hold_espnet2_if_the_model_needs_it(
+    root, target, training, extras, is_bundle
+):
+    folder = root / "pack" if is_bundle else root
+    write(folder / "exp" / "training.yaml", training)
+    model = {"_target_": target, "train_config": "${recipe_dir}/exp/training.yaml"}
+    write(folder / "conf" / "inference.yaml", {"recipe_dir": ".", "model": model})
+    write(folder / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
+    source = {"model": {"dir_or_tag": "pack"}, "infer_config": None} if is_bundle else {}
+    demo = pack_demo(make_system(config(recipe_dir=".", **source)))
+    first = (demo / "requirements.txt").read_text().partition("==")[0]
+    assert first == f"espnet3[{extras}]"
+
+
+def test_a_demo_that_links_its_model_has_its_requirements_too(root):
+    write(root / "pack" / "conf" / "inference.yaml", {"model": {"_target_": SPEECH2TEXT}})
+    write(root / "pack" / "meta.yaml", {"files": {}, "yaml_files": {}, "schema_version": 1})
+    changes = {"model": {"dir_or_tag": "pack"}, "pack": {"out_dir": "demo", "copy": False}}
+    demo = pack_demo(make_system(config(recipe_dir=".", infer_config=None, **changes)))
+    assert "demo,espnet2" in (demo / "requirements.txt").read_text()

@@ -252,11 +252,33 @@ def test_include_replaces_the_experiment(recipe):
 
 
 def test_a_missing_extra_is_a_warning(recipe, caplog):
-    recipe.pack_model |= {"include": "data/tokeniser", "extra": ["not/there"]}
+    listed = ["not/there", "data/**/*.tvs"]
+    recipe.pack_model |= {"include": "data/tokeniser", "extra": listed}
     recipe.pack()
-    warned = [r.getMessage() for r in caplog.records if "does not exist" in r.getMessage()]
-    assert [line.partition(": ")[2] for line in warned] == [
-        f'{recipe.root}/data/tokeniser (did you mean "tokenizer"?)', f"{recipe.root}/not/there"
+    warned = [r.getMessage() for r in caplog.records if "nothing is there" in r.getMessage()]
+    assert [line.replace("nothing is there, so nothing is packed: ", "") for line in warned] == [
+        f"publication_config.pack_model.include: {recipe.root}/data/tokeniser"
+        ' (did you mean "tokenizer"?)',
+        f"publication_config.pack_model.extra: {recipe.root}/not/there",
+        f"publication_config.pack_model.extra: {recipe.root}/data/**/*.tvs"
+        ' (did you mean "*.tsv" or "*.txt"?)',
+    ]
+
+
+def test_a_pattern_that_leaves_nothing_out_is_reported_with_what_it_may_stand_for(recipe, caplog):
+    caplog.set_level("INFO")
+    write(recipe.exp_dir / "foo" / "a.txt", "a")
+    recipe.pack_model["exclude"] = ["exp/debug/fo/**", "*.lgo", "zzz", "**/foo/**", "a.txt"]
+    recipe.pack()
+    said = [r for r in caplog.records if "leaves nothing out" in r.getMessage()]
+    key = "publication_config.pack_model.exclude"
+    assert [(r.levelname, r.getMessage()) for r in said] == [
+        ("WARNING", f"{key}: '*.lgo' leaves nothing out\n  did you mean \"*.log\"?"),
+        # Its folder is left out by another pattern.
+        ("INFO", f"{key}: 'a.txt' leaves nothing out"),
+        ("WARNING", f"{key}: 'exp/debug/fo/**' leaves nothing out\n"
+                    '  did you mean "exp/debug/foo" or "exp/debug/stats"?'),
+        ("INFO", f"{key}: 'zzz' leaves nothing out"),
     ]  # fmt: skip
 
 
