@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from espnet3.utils.types import Seconds
@@ -23,6 +23,7 @@ class Backlog(Generic[U]):
     Args:
         units: Work, the part to be done first at the front.
         num_workers: Number of processes that share it.
+        more: Further work, taken from there when the rest is getting short.
 
     Example:
         >>> backlog = Backlog(range(6), num_workers=1)
@@ -33,8 +34,11 @@ class Backlog(Generic[U]):
         [1, 2, 3]
     """
 
-    def __init__(self, units: Sequence[U], *, num_workers: int) -> None:
+    def __init__(
+        self, units: Sequence[U], *, num_workers: int, more: Iterable[Sequence[U]] = ()
+    ) -> None:
         self._units = units
+        self._more = iter(more)
         self._num_workers = max(1, num_workers)
         self._next = 0
         self._size = 1
@@ -45,11 +49,21 @@ class Backlog(Generic[U]):
 
     def take(self) -> list[U]:
         """Return the next piece, an empty list when all work is handed out."""
+        while len(self) < 4 * self._num_workers and self._refill():
+            pass
         fair = -(-len(self) // (2 * self._num_workers))
         size = max(1, min(self._size, fair, _MAX_UNITS))
         piece = list(self._units[self._next : self._next + size])
         self._next += len(piece)
         return piece
+
+    def _refill(self) -> bool:
+        """Add further work; tell whether there was any."""
+        units = next(self._more, None)
+        if units is None:
+            return False
+        self._units, self._next = [*self._units[self._next :], *units], 0
+        return True
 
     def record(self, *, count: int, seconds: Seconds) -> None:
         """Learn from a finished piece of ``count`` units."""

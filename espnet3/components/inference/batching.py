@@ -110,12 +110,6 @@ def _pack(lengths: Sequence[float], max_size: int, max_cost: float) -> list[Batc
     return batches
 
 
-def padding_waste(batches: Sequence[Batch], lengths: Sequence[float]) -> float:
-    """Return the part of all batches that is padding, from 0 to 1."""
-    total = sum(batch.cost for batch in batches)
-    return 1.0 - sum(lengths) / total if total else 0.0
-
-
 class CostLimit:
     """The largest batch that fits into memory, learnt from those that did not."""
 

@@ -27,13 +27,17 @@ class BatchingSettings:
     max_batch_size: int = 256
     """For ``dynamic``: most samples in a batch."""
     length_key: str | None = None
-    """Field whose length counts, where samples must be read for it; null is the first input."""
+    """Field whose length counts, unless the data set tells lengths; null is the first input."""
+    window: int = 4096
+    """For ``dynamic``, where only reading samples tells their length: how many are read, sorted
+    and put into batches at a time. Fewer, if they take half a gigabyte."""
 
     def __post_init__(self) -> None:
         if self.max_cost is not None and self.max_cost <= 0:
             raise SettingError("must be positive", key="max_cost", value=self.max_cost)
-        if self.max_batch_size < 1:
-            raise SettingError("must be 1 or more", key="max_batch_size", value=self.max_batch_size)
+        for name in ("max_batch_size", "window"):
+            if getattr(self, name) < 1:
+                raise SettingError("must be 1 or more", key=name, value=getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,11 @@ class PrefetchSettings:
     """``execution.prefetch``: reading samples while the model works."""
 
     num_workers: int = 1
-    """Threads that read samples; with more than 1 the data set must allow that. 0 turns it off."""
+    """Threads or processes that read samples; with more than one thread the data set must allow
+    that. 0 turns it off."""
+    mode: Literal["thread", "process"] = "thread"
+    """What they are: ``process`` is for data sets that compute in Python, which only one thread at
+    a time can; each has a copy of the data set, which must allow to be pickled."""
     depth: int = 4
     """Batches that are ready ahead of the model, and results that wait to be written."""
     pin_memory: bool | None = None
@@ -52,6 +60,17 @@ class PrefetchSettings:
             raise SettingError("must not be negative", key="num_workers", value=self.num_workers)
         if self.depth < 1:
             raise SettingError("must be 1 or more", key="depth", value=self.depth)
+        if self.mode == "process" and self.num_workers == 0:
+            raise SettingError(
+                "with 0, nothing is read ahead, and `mode: process` has no effect",
+                key="num_workers",
+                value=0,
+            )
+
+    @property
+    def num_processes(self) -> int:
+        """Loader processes; 0 if threads read."""
+        return self.num_workers if self.mode == "process" else 0
 
     def pins(self, device: str) -> bool:
         """Tell whether inputs of a model on a device are pinned.

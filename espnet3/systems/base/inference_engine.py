@@ -70,7 +70,9 @@ class DecodeEngine:
         self._keys = as_names(env.get("input_key"))
         self._mode = ModelMode(env.get("model"), settings)
         pinned = self._keys if settings.prefetch.pins(self._mode.device) else []
-        self._dataset = ReadAhead(env.get("dataset"), pinned)
+        self._dataset = ReadAhead(
+            env.get("dataset"), pinned, num_processes=settings.prefetch.num_processes
+        )
         given = {**env, "dataset": self._dataset}
         if given.get("output_fn_path") and given.get("output_fn") is None:
             # Once per process; importing by name takes longer than a small model.
@@ -79,6 +81,11 @@ class DecodeEngine:
         self._cpu_env: dict[str, Any] | None = None
         self._limit = CostLimit()
         self._time_limit = TimeLimit(settings.batch_timeout)
+
+    @property
+    def samples(self) -> ReadAhead:
+        """The samples that are in memory already."""
+        return self._dataset
 
     def run_into(
         self, folder: Path, fields: Sequence[str], batches: Iterable[Batch]
@@ -120,6 +127,7 @@ class DecodeEngine:
         memory = memory_of(self._mode.device)
         if memory is None:
             return None
+        was_ready = bool(self._dataset.peek([index]))
         self._read([index])
         try:
             with self._mode():
@@ -131,7 +139,8 @@ class DecodeEngine:
             logger.warning("The size of batches could not be tried out: %s", error)
             return None
         finally:
-            self._dataset.forget([index])
+            if not was_ready:
+                self._dataset.forget([index])
 
     def _is_over(self, outcome: Outcome) -> bool:
         return bool(outcome.failures) and self._settings.on_error == "raise"

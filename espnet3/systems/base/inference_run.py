@@ -94,6 +94,15 @@ class _Run:
             sample_rate=settings.execution.sample_rate or find_sample_rate(test_set.dataset),
         )
 
+        self.plan = BatchPlan(
+            settings.execution.batching,
+            batch_size=settings.batch_size,
+            key=as_names(settings.input_key)[0],
+            folder=test_set.folder / STATE_DIR,
+            parts=test_set.parts,
+            training_config=settings.training_config,
+        )
+
     def decode(self) -> None:
         name, num_workers = self.test_set.name, self.workforce.num_workers
         missing = self.journal.num_missing
@@ -125,6 +134,10 @@ class _Run:
     def _write_report(self, progress: Progress) -> None:
         self.report.num_done, self.report.seconds = self.journal.count, progress.seconds
         self.report.worker_deaths = self.workforce.deaths
+        if self.test_set.works_by_index:
+            self.report.max_cost = self.plan.max_cost
+            self.report.padding_waste = self.plan.padding_waste
+            self.report.batching = self.plan.limits()
         self.report.write(self.test_set.folder)
 
     def _how_far(self) -> str:
@@ -135,35 +148,33 @@ class _Run:
 
     def _outcomes(self, progress: Progress) -> Generator[Outcome, None, None]:
         if not self.test_set.works_by_index:
-            return self._decode_as_one()
-        batches = self._plan()
-        journal = self.journal
-        if journal.count:
-            # A batch is decoded as a whole or not at all: its samples must not depend on the past.
-            batches = [b for b in batches if not all(journal.is_done(i) for i in b.indices)]
-        if not journal.fields:
-            batches.sort(key=lambda batch: 0 not in batch.indices)
-        progress.cost = sum(batch.cost for batch in batches)
-        return self.workforce.decode(self.job, self.test_set.provider, batches, journal.fields)
+            yield from self._decode_as_one()
+            return
+        provider, fields = self.test_set.provider, self.journal.fields
+        with contextlib.closing(self._portions(progress)) as portions:
+            yield from self.workforce.decode(self.job, provider, portions, fields)
 
-    def _plan(self) -> list[Batch]:
-        plan = BatchPlan(
-            self.settings.execution.batching,
-            batch_size=self.settings.batch_size,
-            folder=self.test_set.folder / STATE_DIR,
-            parts=self.test_set.parts,
-        )
-        batches = plan.make(
-            self.test_set.dataset,
+    def _portions(self, progress: Progress) -> Generator[list[Batch], None, None]:
+        """Yield what is to be decoded; the progress learns how much that is."""
+        journal, test_set, workforce = self.journal, self.test_set, self.workforce
+        portions = self.plan.make(
+            test_set.dataset,
             self.num_wanted,
-            key=as_names(self.settings.input_key)[0],
-            find_capacity=lambda index: self.workforce.find_capacity(
-                self.job, self.test_set.provider, index
+            find_capacity=lambda i: workforce.find_capacity(self.job, test_set.provider, i),
+            open_reader=lambda key: workforce.open_reader(
+                self.job, test_set.provider, test_set.dataset, key
             ),
+            is_done=journal.is_done if journal.count else None,
         )
-        self.report.max_cost, self.report.padding_waste = plan.max_cost, plan.padding_waste
-        self.report.batching = plan.limits()
-        return batches
+        cost, num_planned, num_missing = 0.0, 0, journal.num_missing
+        with contextlib.closing(portions):
+            for batches in portions:
+                if not journal.fields:
+                    batches.sort(key=lambda batch: 0 not in batch.indices)
+                cost += sum(batch.cost for batch in batches)
+                num_planned += sum(len(batch.indices) for batch in batches)
+                progress.cost = cost * max(1.0, num_missing / max(num_planned, 1))
+                yield batches
 
     def _decode_as_one(self) -> Generator[Outcome, None, None]:
         """Let a runner that wants all indices at once do the work; take its records."""
@@ -229,7 +240,7 @@ class _Run:
         alone = [Batch((index,), is_list=is_list) for index in chosen]
         folder = self.test_set.folder / STATE_DIR / "verify"
         outcomes = self.workforce.decode(
-            self.job, self.test_set.provider, alone, self.journal.fields, folder
+            self.job, self.test_set.provider, [alone], self.journal.fields, folder
         )
         with contextlib.closing(outcomes):
             differences = find_differences(outcomes, self.journal)
@@ -256,6 +267,7 @@ class _Run:
             parts=test_set.parts,
         )
         run.save(test_set.folder)
+        self.plan.save(test_set.num_samples)
         is_whole = not run.num_failed and not run.num_left
         if is_whole and not self.settings.execution.keep_journal:
             journal.remove()

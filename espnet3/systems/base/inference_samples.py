@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from espnet3.components.inference.sample_loaders import SampleLoaders
+
 _ABSENT: Any = object()
 
 
@@ -31,11 +33,19 @@ class ReadAhead:
     Args:
         dataset: Gives a sample per index.
         pinned_keys: Fields whose tensors are put where a GPU can fetch them by itself.
+        num_processes: Processes that read; 0 reads here.
+
+    Raises:
+        SettingError: If processes are wanted, but the data set cannot be pickled.
     """
 
-    def __init__(self, dataset: Any, pinned_keys: Sequence[str] = ()) -> None:
+    def __init__(
+        self, dataset: Any, pinned_keys: Sequence[str] = (), *, num_processes: int = 0
+    ) -> None:
         self._dataset = dataset
         self._pinned_keys = pinned_keys
+        self._loaders = SampleLoaders(dataset, num_processes) if num_processes else None
+        self._errors: dict[int, Exception] = {}
         # Filled in one thread and read in another; each access is one step of the interpreter.
         self._ready: dict[int, Any] = {}
         self._unread: set[int] = set()
@@ -45,6 +55,8 @@ class ReadAhead:
             found = self._ready.get(index, _ABSENT)
             if found is not _ABSENT:
                 return found
+            if index in self._errors:
+                raise self._errors[index]
         return self._dataset[index]
 
     def __len__(self) -> int:
@@ -55,7 +67,12 @@ class ReadAhead:
 
     def load(self, indices: Iterable[int]) -> None:
         """Read samples; the error of one that cannot be read comes when it is used."""
+        if self._loaders is not None:
+            self._load_elsewhere(self._loaders, indices)
+            return
         for index in indices:
+            if index in self._ready or index in self._unread:
+                continue
             # A suppress block is slower than a data set in memory.
             try:
                 sample = self._dataset[index]
@@ -78,12 +95,27 @@ class ReadAhead:
         for index in indices:
             self._ready.pop(index, None)
             self._unread.discard(index)
+            self._errors.pop(index, None)
+
+    def close(self) -> None:
+        """End the processes that read."""
+        if self._loaders is not None:
+            self._loaders.close()
 
     def name(self, index: int, key: str) -> str | None:
         """Return the id of a sample, if it can be read and has one."""
         with contextlib.suppress(Exception):
             return str(self[index][key])
         return None
+
+    def _load_elsewhere(self, loaders: SampleLoaders, indices: Iterable[int]) -> None:
+        wanted = [i for i in indices if i not in self._ready and i not in self._unread]
+        for index, (sample, error) in zip(wanted, loaders.read(wanted), strict=True):
+            if error is None:
+                self._ready[index] = self._pinned(sample) if self._pinned_keys else sample
+            else:
+                self._errors[index] = error
+                self._unread.add(index)
 
     def _pinned(self, sample: Any) -> Any:
         """Copy tensors to page-locked memory, from which a copy to the GPU need not wait."""

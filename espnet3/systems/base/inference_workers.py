@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +30,8 @@ from espnet3.parallel.work_pool import WorkPool
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_job import DecodeJob, decode_units, find_capacity, make_setup
 from espnet3.systems.base.inference_outcome import Failure, Outcome
+from espnet3.systems.base.inference_samples import ReadAhead
+from espnet3.systems.base.inference_windows import WindowReader
 from espnet3.systems.base.kept_model import keep_model
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.stop_signals import end_if_asked, received_signal
@@ -64,7 +67,7 @@ class Workforce:
 
     def __exit__(self, *exception: object) -> None:
         keep_model(None)
-        self._engine = None
+        self._drop_engine()
         if self._client is not None:
             close_client(self._client)
 
@@ -98,7 +101,7 @@ class Workforce:
         self,
         job: DecodeJob,
         provider: Any,
-        batches: Sequence[Batch],
+        portions: Iterable[list[Batch]],
         fields: Sequence[str],
         folder: Path | None = None,
     ) -> Generator[Outcome, None, None]:
@@ -107,14 +110,14 @@ class Workforce:
         Args:
             job: What to do.
             provider: Builds the environment, here or on the workers.
-            batches: Work, in the order in which it is handed out.
+            portions: Work, in the order in which it is handed out.
             fields: Output fields, if they are known already.
             folder: Where files are written, if not in that of the test set.
         """
         folder = folder or job.folder
         if self._parallel.is_in_process:
-            return self._decode_here(job, provider, batches, fields, folder)
-        return self._decode_on_workers(job, provider, batches, list(fields), folder)
+            return self._decode_here(job, provider, portions, fields, folder)
+        return self._decode_on_workers(job, provider, portions, list(fields), folder)
 
     def find_capacity(self, job: DecodeJob, provider: Any, index: int) -> int | None:
         """Return how many samples like one fit into a call of the model, ``None`` if unknown."""
@@ -129,10 +132,34 @@ class Workforce:
         end_if_asked()
         return None
 
+    def open_reader(self, job: DecodeJob, provider: Any, dataset: Any, key: str) -> WindowReader:
+        """Return what reads samples in this process, to tell the length of a field.
+
+        They stay in memory if it is this process that decodes.
+
+        Args:
+            job: What to do.
+            provider: Builds the environment.
+            dataset: Where samples are read if workers decode.
+            key: Field whose length counts.
+        """
+        is_here, ahead = self._parallel.is_in_process, job.settings.prefetch
+        if is_here:
+            samples = self._engine_here(job, provider).samples
+        else:
+            samples = ReadAhead(dataset, num_processes=ahead.num_processes)
+        return WindowReader(
+            samples,
+            key=key,
+            size=job.settings.batching.window,
+            keeps=is_here,
+            num_threads=ahead.num_workers,
+        )
+
     def _engine_here(self, job: DecodeJob, provider: Any) -> DecodeEngine:
         if self._engine is None or self._job is not job:
             # Its model may be too large to stay beside another one.
-            self._engine = None
+            self._drop_engine()
             env = provider.build_env_local()
             self._engine = job.build_engine(env, job.cpu_builder(provider, provider))
             self._job = job
@@ -142,12 +169,18 @@ class Workforce:
         self,
         job: DecodeJob,
         provider: Any,
-        batches: Sequence[Batch],
+        portions: Iterable[list[Batch]],
         fields: Sequence[str],
         folder: Path,
     ) -> Generator[Outcome, None, None]:
+        batches = itertools.chain.from_iterable(portions)
         with preserve_random_state():
             yield from self._engine_here(job, provider).run_into(folder, fields, batches)
+
+    def _drop_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.samples.close()
+        self._engine = None
 
     def _equip(self, job: DecodeJob, provider: Any) -> None:
         """Tell the workers what to build; an equal job leaves what they have built."""
@@ -167,29 +200,34 @@ class Workforce:
         self,
         job: DecodeJob,
         provider: Any,
-        batches: Sequence[Batch],
+        portions: Iterable[list[Batch]],
         fields: list[str],
         folder: Path,
     ) -> Generator[Outcome, None, None]:
         self._equip(job, provider)
-        start = 0
+        more = iter(portions)
+        batches = next(more, None)
         # The first record says which fields there are, so the first batch goes alone.
-        while not fields and start < len(batches):
-            for outcome in self._pull(job, batches[start : start + 1], fields, folder):
+        while not fields and batches is not None:
+            for outcome in self._pull(job, batches[:1], fields, folder):
                 fields = fields or outcome.fields
                 yield outcome
-            start += 1
-        yield from self._pull(job, batches[start:], fields, folder)
+            batches = batches[1:] or next(more, None)
+        yield from self._pull(job, batches or [], fields, folder, more)
 
     def _pull(
-        self, job: DecodeJob, batches: Sequence[Batch], fields: list[str], folder: Path
+        self,
+        job: DecodeJob,
+        batches: Sequence[Batch],
+        fields: list[str],
+        folder: Path,
+        more: Iterable[list[Batch]] = (),
     ) -> Generator[Outcome, None, None]:
         pool = self._pool(job, split=Batch.singles)
         work = functools.partial(decode_units, list(fields), folder)
         deaths = self.deaths
-        with contextlib.closing(
-            pool.run(work, Backlog(batches, num_workers=self.num_workers))
-        ) as done:
+        backlog = Backlog(batches, num_workers=self.num_workers, more=more)
+        with contextlib.closing(pool.run(work, backlog)) as done:
             for finished in done:
                 self.deaths = deaths + pool.deaths
                 outcome = _lost(finished) if finished.is_lost else finished.value

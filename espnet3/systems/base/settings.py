@@ -125,6 +125,12 @@ class InferenceSettings:
         return [keys] if isinstance(keys, str) else list(keys)
 
     @property
+    def training_config(self) -> Path | None:
+        """``training.yaml`` of the experiment that the outputs belong to."""
+        exp_dir = self.others.get("exp_dir")
+        return Path(exp_dir, "training.yaml") if isinstance(exp_dir, str) else None
+
+    @property
     def reuses_finished_run(self) -> bool:
         """Whether a finished, equal run makes another one unnecessary."""
         return bool((self.runner or {}).get("resume", "auto"))

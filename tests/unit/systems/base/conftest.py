@@ -19,13 +19,22 @@ def run(tmp_path, monkeypatch):
     toy.builds.clear()
     toy.seen.clear()
 
-    def run(folder="out", model="ToyModel", ids=toy.IDS, arguments=None, **changes):
+    def run(
+        folder="out",
+        model="ToyModel",
+        ids=toy.IDS,
+        arguments=None,
+        organizer=f"{toy.HERE}.ToyOrganizer",
+        **changes,
+    ):
+        fields = {name: changes.pop(name) for name in ("bad", "deadly") if name in changes}
         changes.setdefault("output_keys", ["hyp"])
         config = toy.toy_config(
             tmp_path / folder,
             dataset={
-                "_target_": f"{toy.HERE}.ToyOrganizer",
+                "_target_": organizer,
                 "test": [{"name": "clean", "ids": list(ids)}],
+                **fields,
             },
             model={"_target_": f"{toy.HERE}.{model}", **(arguments or {})},
             **changes,

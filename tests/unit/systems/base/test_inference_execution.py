@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from espnet3.components.inference import capacity, model_mode
+from espnet3.errors import InferenceError
 from espnet3.parallel.status import find_progress
 from espnet3.systems.base import inference_job
 from espnet3.systems.base.inference_state import FinishedRun
@@ -258,14 +260,14 @@ class TestLengths:
     def test_lengths_are_read_once_and_kept_for_the_next_run(self, run, caplog):
         batching = {"mode": "dynamic", "max_cost": 8}
         folder = run(**execution(batching=batching))
-        assert len(self.reads) == 2 * 12
+        assert len(self.reads) == 12
         assert (folder / ".infer" / "lengths.npy").is_file()
         self.reads.clear()
         run(**execution(batching={**batching, "max_cost": 12}))
         assert len(self.reads) == 12
         self.reads.clear()
         run(**execution(batching={**batching, "length_key": "tokens"}))
-        assert len(self.reads) == 2 * 12
+        assert len(self.reads) == 12
 
     def test_a_sample_without_readable_length_fails_alone(self, run, monkeypatch, caplog):
         original = toy.ToyDataset.__getitem__
@@ -306,6 +308,117 @@ class TestLengths:
         run(**execution(batching={"mode": "dynamic", "max_cost": 11}))
         assert self.sizes() == [1, 11]
         assert len(self.reads) == 12
+
+
+class TestWindows:
+    """Lengths that only reading tells; five samples at a time."""
+
+    batching: ClassVar = {"mode": "dynamic", "max_cost": 9, "length_key": "tokens", "window": 5}
+
+    @pytest.fixture(autouse=True)
+    def samples_of_different_length(self, monkeypatch):
+        self.reads = []
+        original = toy.ToyDataset.__getitem__
+
+        def read(dataset, index):
+            self.reads.append(index)
+            return {**original(dataset, index), "tokens": list(range(1 + index * 7 % 5))}
+
+        monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+
+    def batches(self):
+        lists = [batch for batch in toy.seen if isinstance(batch, list)]
+        toy.seen.clear()
+        return [[int(speech[0]) for speech in batch] for batch in lists]
+
+    @pytest.mark.parametrize("prefetch", [{}, {"num_workers": 0}, {"num_workers": 3}])
+    def test_samples_are_sorted_within_a_window_and_read_once(self, run, caplog, prefetch):
+        with caplog.at_level(logging.INFO):
+            folder = run(**execution(batching=self.batching, prefetch=prefetch))
+        batches = self.batches()
+        assert batches == [[2], [4, 1], [3, 0], [7], [9, 6], [8, 5], [11, 10]]
+        assert sorted(self.reads) == list(range(12))
+        assert hyps(folder) == [f"{n} h{i}" for i, n in enumerate(IDS)]
+        assert "Lengths: from reading the samples, 5 at a time" in caplog.text
+        assert report(folder)["padding_waste"] > 0
+
+    def test_what_follows_an_interruption_has_the_batches_of_an_undisturbed_run(
+        self, run, monkeypatch
+    ):
+        settings = {"model": "SocialModel", **execution(batching=self.batching)}
+        whole = hyps(run("undisturbed", **settings))
+        original = toy.SocialModel.__call__
+
+        def call(model, speech):
+            if 8 in (item[0] for item in speech):
+                raise ArithmeticError("for a while")
+            return original(model, speech)
+
+        with monkeypatch.context() as patch, pytest.raises(InferenceError, match="for a while"):
+            patch.setattr(toy.SocialModel, "__call__", call)
+            run(**settings)
+        self.reads.clear()
+        assert hyps(run(**settings)) == whole
+        assert sorted(self.reads) == list(range(5, 12)), "the first window is done"
+
+    def test_the_next_run_has_the_same_batches_and_needs_no_reading_ahead(self, run, caplog):
+        settings = execution(batching=self.batching)
+        folder = run(**settings)
+        first = self.batches()
+        np.testing.assert_array_equal(
+            np.load(folder / ".infer" / "lengths.npy"), [1 + i * 7 % 5 for i in range(12)]
+        )
+        resume = {**toy.toy_config("")["runner"], "resume": False}
+        with caplog.at_level(logging.INFO):
+            run(runner=resume, **settings)
+        assert self.batches() == first
+        assert "lengths.npy (reading the samples)" in caplog.text
+
+    def test_a_window_of_no_samples_is_refused(self, run):
+        with pytest.raises(ValueError, match="window"):
+            run(**execution(batching={"mode": "dynamic", "window": 0}))
+
+    def test_workers_get_the_batches_of_one_process(self, run, workers):
+        settings = execution(batching={**self.batching, "length_key": "text"})
+        one = hyps(run("one", model="SocialModel", **settings))
+        assert hyps(run("two", model="SocialModel", **settings, **workers)) == one
+        assert any(line.endswith("of 4") for line in one)
+
+
+class TestLoaderProcesses:
+    keys: ClassVar = {
+        "organizer": "tests.unit.systems.base.toy_pids.PidOrganizer",
+        "output_fn": f"{toy.HERE}.build_pid",
+    }
+    settings: ClassVar = {"prefetch": {"mode": "process", "num_workers": 2}}
+
+    def test_samples_are_read_in_other_processes_which_end_with_the_stage(self, run):
+        batching = {"mode": "dynamic", "max_cost": 12, "window": 5}
+        folder = run(**self.keys, **execution(batching=batching, **self.settings))
+        pids = {int(line.split()[1]) for line in hyps(folder)}
+        parents = {int(line.split()[2]) for line in hyps(folder)}
+        assert (len(pids), parents) == (2, {os.getpid()})
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+    def test_a_sample_that_fails_or_kills_its_loader_fails_alone(self, run):
+        settings = execution(on_error="record", max_failures=2, **self.settings)
+        folder = run(bad=[4], deadly=[7], batch_size=4, **self.keys, **settings)
+        broken, deadly = report(folder)["failures"]
+        assert (broken["index"], deadly["index"]) == (4, 7)
+        assert "broken file 4" in broken["error"]
+        assert "in a loader process" in broken["traceback"]
+        assert "__getitem__" in broken["traceback"]
+        assert "died while reading item 7, the last with SIGKILL" in deadly["error"]
+        assert len(hyps(folder)) == 10
+
+    def test_workers_have_loaders_of_their_own(self, run, workers):
+        settings = execution(on_error="record", max_failures=1, **self.settings)
+        folder = run(bad=[4], **self.keys, **workers, **settings)
+        (failure,) = report(folder)["failures"]
+        assert "in a loader process" in failure["traceback"]
+        parents = {int(line.split()[2]) for line in hyps(folder)}
+        assert 1 <= len(parents) <= 2
+        assert os.getpid() not in parents
 
 
 class FakeMemory:

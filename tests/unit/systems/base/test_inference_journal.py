@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet3.parallel.status import find_progress
+from espnet3.systems.base import inference_lines
 from espnet3.systems.base.inference_journal import Journal
 from espnet3.systems.base.inference_writer import RecordWriter
 
@@ -115,3 +118,22 @@ def test_files_that_a_killed_process_left_half_written_are_removed(tmp_path):
         journal.add(sample)
         journal.write_scps()
     assert sorted(p.name for p in (tmp_path / "x").iterdir()) == ["u0.json", "u1.npy"]
+
+
+def test_many_finished_samples_are_put_on_the_disk_a_thousand_at_a_time(tmp_path, monkeypatch):
+    counts = []
+    fsync = os.fsync
+
+    def note(handle):
+        fsync(handle)
+        path = tmp_path / ".infer" / "journal.jsonl"
+        counts.append(path.read_bytes().count(b"\n"))
+
+    monkeypatch.setattr(inference_lines.os, "fsync", note)
+    monkeypatch.setattr(inference_lines.LineFile, "_watch", lambda self: None)
+    writer = RecordWriter(tmp_path, idx_key="id", fields=["hyp"])
+    samples = [writer.write(i, [{"id": f"u{i}", "hyp": "a"}]) for i in range(2500)]
+    with Journal(tmp_path, num_samples=2500, parts=PARTS) as journal:
+        journal.add_all(samples)
+        # A line for the fields that nobody told, and one for what the outputs depend on, may be in.
+        assert [count // 1000 for count in counts] == [1, 2]

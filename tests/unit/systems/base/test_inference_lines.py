@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path, monkeypatch):
+    """A file that nobody but the test looks after."""
+    monkeypatch.setattr(LineFile, "_watch", lambda self: None)
     with LineFile(tmp_path / "lines", keeps_room=True) as file:
         file.open()
         yield file
@@ -53,6 +56,41 @@ def test_lines_wait_a_moment_and_then_reach_the_system_and_the_disk(file, monkey
     assert file.path.read_text() == "one\nzwö\n"
     assert synced
     assert file.end == len(file.path.read_bytes())
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The size of the file whenever it was put on the disk."""
+    sizes = []
+    fsync = os.fsync
+
+    def note(handle):
+        fsync(handle)
+        sizes.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(inference_lines.os, "fsync", note)
+    return sizes
+
+
+def test_a_line_is_on_the_disk_within_a_second_though_nobody_writes_more(tmp_path, synced):
+    with LineFile(tmp_path / "lines") as file:
+        file.open()
+        file.append("one")
+        deadline = time.monotonic() + 1.0
+        while not synced:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.8)
+        assert synced == [4], "nothing new, so nothing to do"
+
+
+def test_a_thousand_lines_are_due_at_once(file, synced):
+    for number in range(1, 2501):
+        file.append("1234567")
+        assert file.is_due == (number % 1000 == 0)
+        if file.is_due:
+            file.hand_over()
+    assert synced == [8 * 1000, 8 * 2000]
 
 
 def test_what_is_kept_of_an_earlier_file_ends_where_it_is_told(tmp_path):

@@ -200,6 +200,12 @@ def build_output(data, model_output, idx):
     return {"utt_id": data["utt_id"], "hyp": model_output, "ref": data["text"], "idx": idx}
 
 
+def build_pid(data, model_output, idx):
+    if isinstance(idx, list):
+        return [build_pid(*row) for row in zip(data, model_output, idx, strict=True)]
+    return {"utt_id": data["utt_id"], "hyp": data["pid"]}
+
+
 def build_many_types(data, model_output, idx):
     return {
         "utt_id": data["utt_id"],
