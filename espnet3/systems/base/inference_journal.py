@@ -141,8 +141,6 @@ class Journal:
         before = self.count
         for sample in samples:
             self.add(sample)
-            if self._lines.is_due:
-                self._lines.hand_over()
         self._lines.hand_over()
         return self.count - before
 

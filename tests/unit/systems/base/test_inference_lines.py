@@ -88,8 +88,7 @@ def test_a_thousand_lines_are_due_at_once(file, synced):
     for number in range(1, 2501):
         file.append("1234567")
         assert file.is_due == (number % 1000 == 0)
-        if file.is_due:
-            file.hand_over()
+        file.hand_over()
     assert synced == [8 * 1000, 8 * 2000]
 
 
@@ -165,8 +164,8 @@ with contextlib.suppress(OSError), Journal(folder, **options) as journal:
             filler.write(b"x" * 4096)
     for start in range(0, 2000, 100):
         indices = range(start, start + 100)
-        journal.add_all([writer.write(i, [{"id": f"u{i}", "hyp": "h" * 20}]) for i in indices])
         added = start + 100
+        journal.add_all([writer.write(i, [{"id": f"u{i}", "hyp": "h" * 20}]) for i in indices])
 print(added, flush=True)
 (folder / "filler").unlink()
 with Journal(folder, **options) as journal:
@@ -187,6 +186,5 @@ def test_on_a_disk_that_is_full_nothing_that_was_handed_in_is_lost(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     added, found = done.stdout.splitlines()
-    # The journal is about twice as long as a page; quick samples wait for the end of the run.
     assert found == f"{added} ['journal.jsonl', 'journal.jsonl.room']"
     assert int(added) == 2000
