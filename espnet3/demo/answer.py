@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig
 
 from espnet3.demo.audio import read_audio, read_model_rate, write_audio
 from espnet3.demo.settings import ComponentSettings
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.publication.code_scope import CodeScope
 from espnet3.utils.types import Seconds
-
-if TYPE_CHECKING:
-    from espnet3.demo.runtime import DemoRuntime
 
 
 class SingleItemDataset:
@@ -35,6 +34,31 @@ class SingleItemDataset:
         if index != 0:
             raise IndexError(index)
         return self._item
+
+
+@dataclass
+class DemoRuntime:
+    """A model and how the page calls it.
+
+    Args:
+        infer_config: Its inference configuration; ``None`` for a packed model.
+        model: The model, or a session.
+        runner_cls: Class whose ``forward`` calls it; ``None`` to call the model itself.
+        output_keys: Output of the page → field of the result.
+        extra_kwargs: Constant arguments of ``forward``.
+        inputs: Settings of the inputs, by name.
+        outputs: Settings of the outputs, by name.
+        scope: The modules of the demo's own ``src``.
+    """
+
+    infer_config: DictConfig | None
+    model: Any
+    runner_cls: Any
+    output_keys: dict[str, str]
+    extra_kwargs: dict[str, Any]
+    inputs: Mapping[str, ComponentSettings] = field(default_factory=dict)
+    outputs: Mapping[str, ComponentSettings] = field(default_factory=dict)
+    scope: CodeScope | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

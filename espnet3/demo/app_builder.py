@@ -14,12 +14,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from espnet3.demo.answer import answer, inside
+from espnet3.demo.answer import DemoRuntime, answer, inside
 from espnet3.demo.audio import load_upload
 from espnet3.demo.details import DetailsPanel
 from espnet3.demo.examples import read_examples
 from espnet3.demo.resolve import load_demo_config, resolve_ui
-from espnet3.demo.runtime import DemoRuntime, build_runtime
+from espnet3.demo.runtime import build_runtime
 from espnet3.demo.settings import UiSettings
 from espnet3.demo.ui import UiSpec, build_ui_from_config, read_ui, require_gradio
 from espnet3.errors import ConfigError, DataError

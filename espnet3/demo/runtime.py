@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from espnet3.demo.answer import SingleItemDataset, answer, inside
+from espnet3.demo.answer import DemoRuntime, SingleItemDataset, answer, inside
 from espnet3.demo.packed_model import SessionRunner, open_session
 from espnet3.demo.resolve import (
     load_infer_config,
@@ -22,7 +21,6 @@ from espnet3.demo.resolve import (
     resolve_provider_class,
     resolve_runner_class,
 )
-from espnet3.demo.settings import ComponentSettings
 from espnet3.errors import MissingConfigError
 from espnet3.publication.code_scope import CodeScope, activate
 from espnet3.publication.user_code import DEFAULT_ROOTS, find_references
@@ -30,31 +28,6 @@ from espnet3.utils.config_utils import to_plain
 from espnet3.utils.types import PathLike
 
 __all__ = ["DemoRuntime", "SingleItemDataset", "build_runtime", "run_inference"]
-
-
-@dataclass
-class DemoRuntime:
-    """A model and how the page calls it.
-
-    Args:
-        infer_config: Its inference configuration; ``None`` for a packed model.
-        model: The model, or a session.
-        runner_cls: Class whose ``forward`` calls it; ``None`` to call the model itself.
-        output_keys: Output of the page → field of the result.
-        extra_kwargs: Constant arguments of ``forward``.
-        inputs: Settings of the inputs, by name.
-        outputs: Settings of the outputs, by name.
-        scope: The modules of the demo's own ``src``.
-    """
-
-    infer_config: DictConfig | None
-    model: Any
-    runner_cls: Any
-    output_keys: dict[str, str]
-    extra_kwargs: dict[str, Any]
-    inputs: Mapping[str, ComponentSettings] = field(default_factory=dict)
-    outputs: Mapping[str, ComponentSettings] = field(default_factory=dict)
-    scope: CodeScope | None = None
 
 
 def build_runtime(demo_cfg: DictConfig | Mapping[str, Any], demo_dir: PathLike) -> DemoRuntime:

@@ -1,9 +1,10 @@
-"""Keep the root logger of one test away from the next."""
+"""A root logger that one test keeps from the next, and small files."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,16 @@ def clean_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     root.setLevel(level)
     logging.setLogRecordFactory(factory)
     logging.captureWarnings(False)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Return a function that writes a file below the folder of the test."""
+
+    def write_file(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write_file

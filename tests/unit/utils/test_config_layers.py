@@ -14,17 +14,6 @@ from espnet3.utils.config_merge import finish, merge
 Write = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write_file(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return write_file
-
-
 def load(path: Path) -> Any:
     return finish(compose(path)).content
 

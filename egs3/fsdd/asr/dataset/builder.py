@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet3.components.data import audio
 from espnet3.components.data.corpus_archive import provide_archive
 from espnet3.components.data.corpus_record import CorpusRecord
 from espnet3.components.data.dataset_builder import DatasetBuilder
@@ -18,7 +19,7 @@ from espnet3.utils.path_utils import atomic_directory
 from espnet3.utils.progress import progress_bar
 from espnet3.utils.settings import parse_settings
 
-from .joining import join_string, write_wav
+from .joining import join_string
 from .plan import SPLITS, CorpusSettings, DigitString, load_corpus_settings, plan_split
 from .recordings import Take, digest_recordings, read_recordings
 
@@ -182,4 +183,4 @@ class _StringWriter:
         with atomic_directory(folder) as building:
             for string in strings:
                 speech = join_string(string, self.recordings, self.corpus)
-                write_wav(building / f"{string.utt_id}.wav", speech, self.corpus.sample_rate)
+                audio.write(building / f"{string.utt_id}.wav", speech, self.corpus.sample_rate)

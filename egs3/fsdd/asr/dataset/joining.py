@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import soxr
@@ -35,12 +33,3 @@ def join_string(
     noise = np.random.RandomState(string.seed).standard_normal(len(speech))
     noisy = speech + settings.rms * 10 ** (-string.snr_db / 20) * noise
     return np.clip(np.rint(noisy * 32768.0), -32768, 32767).astype(np.int16)
-
-
-def write_wav(path: Path, speech: np.ndarray, sample_rate: int) -> None:
-    """Write int16 mono speech."""
-    with wave.open(str(path), "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(sample_rate)
-        stream.writeframes(speech.astype("<i2").tobytes())
