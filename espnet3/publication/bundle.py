@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import sys
 import time
@@ -18,9 +17,6 @@ import espnet3
 from espnet3.errors import BundleError, ConfigError
 from espnet3.publication.limited_yaml import read_json, read_mapping
 from espnet3.utils.path_utils import is_inside, write_json, write_text
-from espnet3.utils.printable import printable
-
-logger = logging.getLogger(__name__)
 
 META_FILE = "meta.yaml"
 MANIFEST_FILE = "manifest.json"
@@ -140,11 +136,7 @@ def read_meta(root: Path) -> dict[str, Any]:
     if content is None:
         raise BundleError(f"{path} is not a YAML mapping\n  the bundle is damaged: fetch it again")
     version = content.get("schema_version")
-    if version is None:
-        logger.warning(
-            "%s has no schema_version; reading it as a bundle of an older format", printable(path)
-        )
-    elif not isinstance(version, int) or version > SCHEMA_VERSION:
+    if version is not None and (not isinstance(version, int) or version > SCHEMA_VERSION):
         raise ConfigError(
             f"this version of espnet3 reads bundles up to schema_version {SCHEMA_VERSION}",
             key="schema_version",

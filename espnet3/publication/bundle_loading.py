@@ -34,7 +34,7 @@ from espnet3.publication.untrusted_files import BundleInspector
 from espnet3.publication.weights_only import tensors_only
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
-from espnet3.utils.printable import printable_errors
+from espnet3.utils.printable import printable, printable_errors
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,10 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         if not trust.trust_user_code:
             check_bundle_files(root)
         bundle.verify_manifest(root, may_be_relocated=True)
+    if metadata and metadata.get("schema_version") is None:
+        logger.warning(
+            "%s has no schema_version; reading it as a bundle of an older format", printable(root)
+        )
     config_path = _find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}
     if config_path is not None and root is not None:

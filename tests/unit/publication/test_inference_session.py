@@ -438,6 +438,14 @@ def test_a_call_records_no_gradients():
     assert session(torch.ones(1)).is_inference()
 
 
+def test_an_older_format_is_read_with_one_warning(tmp_path, caplog):
+    bundle(tmp_path, inference={"model": ECHO}, meta={"schema_version": None, "future": 1})
+    assert InferenceSession.from_packed(tmp_path)(1) == {"speech": 1}
+    warned = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len({text for text in warned if "has no schema_version" in text}) == 1
+    assert len(warned) == 1
+
+
 def test_the_inference_config_may_have_another_name(tmp_path):
     write(tmp_path / "conf" / "fast.yaml", {"model": ECHO, "input_key": "fast"})
     meta = {"inference_config_key": "fast", "yaml_files": {"fast": "conf/fast.yaml"}}
