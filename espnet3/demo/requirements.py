@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import espnet3
 from espnet3.demo.pack_draft import MODEL_DIR
 from espnet3.demo.pack_plan import DemoPlan
 from espnet3.publication.bundle import INFERENCE_CONFIG
-from espnet3.publication.limited_yaml import read_mapping
-from espnet3.publication.yaml_links import iter_strings, linked_files
-from espnet3.utils.espnet2_needs import needs_espnet2
+from espnet3.publication.needed_extras import extras_of_bundle, extras_of_model
+from espnet3.publication.yaml_links import iter_strings
 from espnet3.utils.package_requirements import read_requirements
 
 _NAME = re.compile(r"\s*(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[^\]]*)\])?")
@@ -46,32 +44,14 @@ def needs_of_model(plan: DemoPlan) -> tuple[str, ...]:
 
     What a model on the Hub needs is not known before it is fetched.
     """
-    named = (text for part in _described(plan) for key, text in iter_strings(part) if _builds(key))
-    return ("espnet2",) if any(map(needs_espnet2, named)) else ()
-
-
-def _described(plan: DemoPlan) -> Iterator[Mapping[str, Any]]:
-    """Yield what says how the model is built: in the inference config, and in those it names."""
     if plan.infer_config is not None:
         model = plan.infer_config.get("model")
-        yield {"model": model}
         texts = {text.removeprefix("${recipe_dir}/") for _, text in iter_strings(model)}
-        files = {source for place, source in plan.copies.items() if place in texts}
-    else:
-        inner = plan.copies.get(f"{MODEL_DIR}/{INFERENCE_CONFIG}")
-        root = plan.copies.get(MODEL_DIR) if inner is None else inner.parents[1]
-        if root is None:
-            return
-        model = (read_mapping(root / INFERENCE_CONFIG) or {}).get("model")
-        yield {"model": model}
-        files = linked_files({"model": model}, root, root)
-    for file in sorted(files):
-        content = (read_mapping(file) if file.suffix in (".yaml", ".yml") else None) or {}
-        yield {key: content.get(key) for key in ("model", "task")}
-
-
-def _builds(key: str) -> bool:
-    return key == "task" or key.rpartition(".")[2] == "_target_"
+        named = [source for place, source in plan.copies.items() if place in texts]
+        return extras_of_model(model, named)
+    inner = plan.copies.get(f"{MODEL_DIR}/{INFERENCE_CONFIG}")
+    root = plan.copies.get(MODEL_DIR) if inner is None else inner.parents[1]
+    return () if root is None else extras_of_bundle(root)
 
 
 def installed_gradio() -> str | None:

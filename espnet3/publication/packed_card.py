@@ -14,10 +14,12 @@ from omegaconf import OmegaConf
 import espnet3
 from espnet3.publication import bundle, model_card, scrub
 from espnet3.publication.model_summary import summary_section
+from espnet3.publication.needed_extras import extras_of_bundle
 from espnet3.publication.pack_inputs import read_value
 from espnet3.publication.pack_plan import PackPlan
 from espnet3.publication.path_rewrite import Relocator
 from espnet3.publication.scores import read_intervals, read_scores, results_table
+from espnet3.utils.package_requirements import install_command
 from espnet3.utils.placeholders import is_placeholder
 
 
@@ -69,7 +71,8 @@ def render_card(
         **(inputs.settings.readme_context or {}),
     }
     needs_trust = bool(meta.trust["requires_user_code"])
-    usage = _usage_snippet(values, needs_trust=needs_trust) + _espnet2_snippet(plan, values, meta)
+    usage = _install_snippet(root) + _usage_snippet(values, needs_trust=needs_trust)
+    usage += _espnet2_snippet(plan, values, meta)
     values.setdefault("usage_snippet", usage)
     values.setdefault("front_matter", model_card.front_matter(values, scores))
     template = model_card.find_template(inputs.settings.readme_template, inputs.recipe_root)
@@ -104,6 +107,11 @@ def _training_config_text(plan: PackPlan, relocator: Relocator) -> str:
     if content is None:
         content = OmegaConf.to_container(config, resolve=False)
     return bundle.dump_yaml(scrub.redact(relocator.rewrite_config(content))).rstrip("\n")
+
+
+def _install_snippet(root: Path) -> str:
+    extras = extras_of_bundle(root)
+    return f"```bash\n{install_command(extras)}\n```\n\n" if extras else ""
 
 
 def _usage_snippet(values: Mapping[str, Any], *, needs_trust: bool) -> str:

@@ -76,6 +76,8 @@ def test_what_espnet2_decodes_with_the_bundle_is_what_infer_wrote(
     archive = str(experiment / "model_pack.zip")
     espnet2 = asr_inference.Speech2Text.from_pretrained(archive, **OPTIONS)
     ours = InferenceSession.from_pretrained(archive, downloader_class=model_zoo)
+    meta = yaml.safe_load((experiment / "model_pack" / "meta.yaml").read_text())
+    assert meta["trust"] == {"requires_user_code": False, "targets": []}
     for utt_id, speech in read_speech(recipe).items():
         assert espnet2(speech)[0][0] == written[utt_id]
         assert ours(speech)["hyp"] == written[utt_id]

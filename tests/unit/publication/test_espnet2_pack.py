@@ -173,3 +173,21 @@ def test_buffers_are_no_parameters(espnet2):
     torch.save({**content, "num_parameters": 2}, checkpoint)
     meta = read(espnet2.pack() / "meta.yaml")
     assert meta["weights"]["asr_model_file"]["params"] == 2
+
+
+def test_the_card_says_what_to_install_only_where_the_model_needs_it(espnet2):
+    command = 'pip install "espnet3[espnet2]"'
+    assert command in (espnet2.pack() / "README.md").read_text()
+    espnet2.inference["model"] = {"_target_": "torch.nn.Identity"}
+    assert command not in (espnet2.pack() / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "targets"),
+    [("conformer", []), ("whisper", ["espnet2.bin.asr_inference.Speech2Text"])],
+)
+def test_packing_says_whether_a_recogniser_of_espnet2_needs_trust(espnet2, encoder, targets):
+    path = espnet2.exp_dir / "config.yaml"
+    write(path, {**read(path), "encoder": encoder})
+    trust = read(espnet2.pack() / "meta.yaml")["trust"]
+    assert trust == {"requires_user_code": bool(targets), "targets": targets}
