@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from espnet3.errors import BundleError, UntrustedCodeError
 from espnet3.publication import scrub
 from espnet3.publication.bundle import INFERENCE_CONFIG
-from espnet3.publication.bundle_loading import load_described
 from espnet3.publication.espnet2_backends import find_backend
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, EXTERNAL
 from espnet3.publication.security import BundlePolicy
-from espnet3.publication.session_backend import Trust
 from espnet3.publication.yaml_links import expand_references, iter_strings, iter_targets
 
 if TYPE_CHECKING:
@@ -109,6 +107,10 @@ def refused_targets(used: Any, root: Path, code: tuple[str, ...]) -> Iterator[st
     """Yield what a bundle may not name unless it is trusted, without importing it."""
     model = used["model"]
     if find_backend(model) is not None:
+        # Here, because the plan of a run reads this module and does without torch.
+        from espnet3.publication.bundle_loading import load_described
+        from espnet3.publication.session_backend import Trust
+
         try:
             load_described(root / INFERENCE_CONFIG, root, Trust())
         except UntrustedCodeError as error:

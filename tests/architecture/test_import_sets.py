@@ -130,12 +130,13 @@ assert failed == TASKS, failed
     _loaded_packages(f"REFUSED = {refused!r}\nTASKS = {tasks!r}\n{code}")
 
 
-def test_a_run_plan_loads_neither_the_stages_nor_slow_parts_of_the_standard_library(
-    tmp_path: Path,
-) -> None:
+STAGES = ["create_dataset", "train_tokenizer", "collect_stats", "train", "infer", "measure"]
+
+
+def plan_run(tmp_path: Path, *stages: str) -> set[str]:
+    """Return the modules that the plan of a run loads."""
     slots = ("training", "inference", "metrics", "publication")
     words = [word for slot in slots for word in (f"--{slot}_config", f"conf/{slot}.yaml")]
-    stages = ["create_dataset", "train_tokenizer", "collect_stats", "train", "infer", "measure"]
     run = f"import runpy, sys; sys.path.insert(0, ''); sys.argv = {['run.py', *words]}"
     run += f" + ['--stages', *{stages}, '--dry_run']; runpy.run_path('run.py', run_name='__main__')"
     code = f"{run}\nprint('modules', *sys.modules)"
@@ -147,8 +148,21 @@ def test_a_run_plan_loads_neither_the_stages_nor_slow_parts_of_the_standard_libr
         check=True,
         env={"PYTHONPATH": str(REPO_ROOT), "PATH": "/usr/bin:/bin"},
     )
-    loaded = set(done.stdout.splitlines()[-1].split())
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_run_plan_loads_neither_the_stages_nor_slow_parts_of_the_standard_library(
+    tmp_path: Path,
+) -> None:
+    loaded = plan_run(tmp_path, *STAGES)
     slow = {"asyncio", "hashlib", "importlib.metadata", "pickle", "socket", "zipfile", "numpy"}
     stages_of = {f"espnet3.systems.base.{name}" for name in ("inference", "metric", "training")}
     assert "espnet3.systems.base.inference_plan" in loaded
     assert loaded & {*slow, *stages_of, "espnet3.parallel.parallel"} == set()
+
+
+def test_the_plan_of_a_bundle_loads_no_torch(tmp_path: Path) -> None:
+    loaded = plan_run(tmp_path, *STAGES, "pack_model")
+    assert "espnet3.publication.upload_plan" in loaded
+    heavy = {"torch", "lightning", "hydra", "dask", "huggingface_hub", "numpy", "soundfile"}
+    assert loaded & heavy == set()
