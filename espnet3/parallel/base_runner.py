@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from espnet3.errors import SettingError
+from espnet3.parallel.clients import close_client
 from espnet3.parallel.detached_jobs import (
     collect_async_results,
     get_job_class,
@@ -28,7 +29,6 @@ from espnet3.parallel.job_spec import (
 from espnet3.parallel.job_worker import run_spec_file
 from espnet3.parallel.parallel import (
     build_client,
-    close_client,
     get_parallel_config,
     read_settings,
 )

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from espnet3.errors import ConfigError
 from espnet3.parallel.backlog import Backlog
+from espnet3.parallel.clients import close_client, connect, register_env
 from espnet3.parallel.clusters import (
     CLUSTER_MAP,
     build_cluster,
@@ -122,7 +123,7 @@ def build_client(config: DictConfig | None = None, *, start_workers: bool = True
             "the parallel configuration is not set; call set_parallel or pass a configuration",
             key="parallel",
         )
-    return _connect(build_cluster(read_settings(), start_workers=start_workers))
+    return connect(build_cluster(read_settings(), start_workers=start_workers))
 
 
 make_client = build_client
@@ -136,13 +137,7 @@ def build_local_gpu_cluster(n_workers: int, options: dict[str, Any]) -> Client:
     """
     require_dask()
     with quiet_dask():
-        return _connect(build_gpu_cluster(n_workers, options))
-
-
-def _connect(cluster: Any) -> Client:
-    from distributed import Client
-
-    return Client(cluster)
+        return connect(build_gpu_cluster(n_workers, options))
 
 
 @contextlib.contextmanager
@@ -162,23 +157,6 @@ def get_client(
         yield client
     finally:
         close_client(client)
-
-
-def register_env(client: Client, setup_fn: SetupFn) -> None:
-    """Let ``setup_fn`` build the environment of all workers of a client, present and future."""
-    from espnet3.parallel import worker_plugin
-
-    worker_plugin.register_env(client, setup_fn)
-
-
-def close_client(client: Any) -> None:
-    """Close client and cluster; one that is closed or broken already is no error."""
-    cluster = getattr(client, "cluster", None)
-    for server in (client, cluster):
-        stop = getattr(server, "close", None) or getattr(server, "shutdown", None)
-        if stop is not None:
-            with contextlib.suppress(Exception):
-                stop()
 
 
 def parallel_map(

@@ -46,6 +46,11 @@ class Restarts:
         self._known: set[str] = set()
         self._rests: list[float] = []
 
+    @property
+    def total(self) -> int:
+        """Workers that died, for whatever reason."""
+        return len(self._deaths) + len(self._known)
+
     def note(self, address: str, description: str) -> None:
         """Count the death of a worker, once."""
         if address in self._deaths or address in self._known:

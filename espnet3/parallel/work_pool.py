@@ -82,11 +82,6 @@ class WorkPool(Generic[U]):
             forgets=has_jobs(client),
         )
 
-    @property
-    def deaths(self) -> int:
-        """Workers that died with work."""
-        return len(self._dead)
-
     def run(
         self, func: Callable[..., Any], backlog: Backlog[U]
     ) -> Generator[Finished[U], None, None]:

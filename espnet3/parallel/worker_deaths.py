@@ -36,10 +36,6 @@ class WorkerDeaths:
         self._processes: dict[str, list[Any]] = {}
         self._causes: dict[str, str] = {}
 
-    def __len__(self) -> int:
-        """Return how many workers died with work."""
-        return len(self._causes)
-
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Hear inside the block which work begins."""

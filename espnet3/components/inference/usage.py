@@ -6,9 +6,37 @@ import functools
 import platform
 import resource
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 _CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessState:
+    """What a process that decodes says about itself."""
+
+    device: str
+    """Such as ``cuda:0``."""
+    device_name: str
+    """Such as ``NVIDIA H100 80GB HBM3``."""
+    peak_memory: int
+    """Most main memory that it took, in bytes."""
+    peak_device_memory: int | None
+    """Most memory of the GPU that its tensors took, in bytes."""
+    max_cost: float | None
+    """Limit of batches that it has learnt from a lack of memory."""
+
+    @classmethod
+    def of(cls, device: str, max_cost: float | None) -> ProcessState:
+        """Return what is true of this process now."""
+        return cls(
+            device=device,
+            device_name=device_name(device),
+            peak_memory=peak_memory(),
+            peak_device_memory=peak_device_memory(device),
+            max_cost=max_cost,
+        )
 
 
 @functools.cache

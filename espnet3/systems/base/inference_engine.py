@@ -23,10 +23,10 @@ from espnet3.components.inference.random_state import set_seed
 from espnet3.components.inference.records import as_names, load_output_fn
 from espnet3.components.inference.settings import ExecutionSettings
 from espnet3.components.inference.time_limit import TimeLimit
-from espnet3.components.inference.usage import device_name, peak_device_memory, peak_memory
+from espnet3.components.inference.usage import ProcessState
 from espnet3.errors import ConfigError, InferenceError
 from espnet3.parallel.worker_env import EnvSelector
-from espnet3.systems.base.inference_outcome import Failure, Outcome, ProcessState
+from espnet3.systems.base.inference_outcome import Failure, Outcome
 from espnet3.systems.base.inference_progress import AudioMeter
 from espnet3.systems.base.inference_samples import ReadAhead
 from espnet3.systems.base.inference_writer import RecordWriter
@@ -166,7 +166,7 @@ class DecodeEngine:
             group.seconds += seconds
             groups.record(group)
             decoded.outcome.compute_seconds = seconds
-            decoded.outcome.process = self._describe()
+            decoded.outcome.process = ProcessState.of(self._mode.place, self._limit.limit)
             yield decoded
 
     def _decode_group(self, group: Group) -> _Decoded:
@@ -215,16 +215,6 @@ class DecodeEngine:
         for part in parts:
             outcome.retried.update(part.indices)
             self._decode(part, decoded)
-
-    def _describe(self) -> ProcessState:
-        place = self._mode.place
-        return ProcessState(
-            device=place,
-            device_name=device_name(place),
-            peak_memory=peak_memory(),
-            peak_device_memory=peak_device_memory(place),
-            max_cost=self._limit.limit,
-        )
 
     def _take_apart(self, batch: Batch) -> Sequence[Batch]:
         """Return what to try if a batch fails: without what cannot be read, else its halves."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
-import mmap
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from espnet3.errors import ScpError
+from espnet3.systems.base.inference_index import LineIndex
 from espnet3.systems.base.inference_lines import LineFile
 from espnet3.systems.base.inference_outcome import Failure
 from espnet3.systems.base.inference_scps import publish_scps
@@ -25,10 +24,7 @@ from espnet3.systems.base.inference_writer import WrittenSample
 
 logger = logging.getLogger(__name__)
 
-_decode = json.JSONDecoder().raw_decode
-
 JOURNAL_FILE = "journal.jsonl"
-_UNSEEN = -1
 
 
 class Journal:
@@ -56,15 +52,13 @@ class Journal:
         self.fields = list(fields)
         """Output fields; empty while unknown."""
         self.artifact_fields: set[str] = set()
-        self.count = 0
-        """Finished samples."""
         self.num_records = 0
         """Lines that each SCP file will have."""
         self.has_one_each = True
         """Whether each finished sample has exactly one of them."""
         self._lines = LineFile(self.path, keeps_room=True)
         self._clashes: list[Failure] = []
-        self._offsets = array("q", [_UNSEEN]) * num_samples
+        self._index = LineIndex(self.path, num_samples)
         self._positions: dict[str, int] = {}
         self._parts = dict(parts)
         self._keeps_earlier = keeps_earlier
@@ -78,8 +72,8 @@ class Journal:
         # Until the first sample is there, a model that cannot be loaded has replaced nothing.
         keeps = not self._is_begun and self._keeps_earlier and _names_no_files(self.path)
         self._lines.open(end=None if keeps else end)
-        if self._is_begun and self._earlier_samples != len(self._offsets):
-            self._append({"samples": len(self._offsets)})
+        if self._is_begun and self._earlier_samples != len(self._index):
+            self._append({"samples": len(self._index)})
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -87,12 +81,17 @@ class Journal:
 
     def is_done(self, index: int) -> bool:
         """Tell whether a sample is finished."""
-        return index < len(self._offsets) and self._offsets[index] != _UNSEEN
+        return index in self._index
+
+    @property
+    def count(self) -> int:
+        """Finished samples."""
+        return self._index.count
 
     @property
     def num_missing(self) -> int:
         """Samples that are not finished."""
-        return len(self._offsets) - self.count
+        return len(self._index) - self._index.count
 
     def set_fields(self, fields: Sequence[str], artifact_fields: set[str]) -> None:
         """Note the output fields, and which of them have files of their own."""
@@ -122,12 +121,8 @@ class Journal:
                 self._refuse(sample_id, sample.position)
                 return False
             self._positions[sample_id] = sample.position
-        if sample.position >= len(self._offsets):
-            # A runner of its own may return more records than there are samples.
-            self._offsets.extend([_UNSEEN] * (sample.position + 1 - len(self._offsets)))
-        self._offsets[sample.position] = self._lines.end
+        self._index.put(sample.position, self._lines.end)
         self._lines.append(sample.line)
-        self.count += 1
         self.num_records += len(sample.ids)
         self.has_one_each &= len(sample.ids) == 1
         return True
@@ -152,7 +147,7 @@ class Journal:
     def write_scps(self) -> None:
         """Write the SCP files in the order of the data set; stale ones of ours are removed."""
         self._lines.sync()
-        publish_scps(self.folder, self.fields, self.artifact_fields, self._iter_rows())
+        publish_scps(self.folder, self.fields, self.artifact_fields, self._index.iter_rows())
 
     def remove(self) -> None:
         """Delete the journal, after its content has become SCP files."""
@@ -162,22 +157,7 @@ class Journal:
     def rows(self, index: int) -> list[list[str]]:
         """Return the rows of a finished sample: id and the text of each output field."""
         self._lines.flush()
-        return self._read_rows(index)
-
-    def _read_rows(self, index: int) -> list[list[str]]:
-        with self.path.open("rb") as stream:
-            stream.seek(self._offsets[index])
-            return list(json.loads(stream.readline())[1])
-
-    def _iter_rows(self) -> Iterator[list[str]]:
-        with (
-            self.path.open("rb") as stream,
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
-            for offset in self._offsets:
-                if offset != _UNSEEN:
-                    line = content[offset : content.find(b"\n", offset)].decode()
-                    yield from _decode(line)[0][1]
+        return self._index.rows(index)
 
     def _refuse(self, sample_id: str, position: int) -> None:
         earlier = self._positions[sample_id]
@@ -196,9 +176,8 @@ class Journal:
 
     def _forget(self, position: int) -> list[str]:
         """Let a finished sample not count; return its ids."""
-        rows = self._read_rows(position)
-        self._offsets[position] = _UNSEEN
-        self.count -= 1
+        rows = self._index.rows(position)
+        self._index.drop(position)
         self.num_records -= len(rows)
         return [row[0] for row in rows]
 
@@ -206,7 +185,7 @@ class Journal:
         forget(self.folder)
         self._lines.cut()
         self._is_begun = True
-        self._append({"parts": self._parts, "samples": len(self._offsets)})
+        self._append({"parts": self._parts, "samples": len(self._index)})
         if self._has_fields:
             self._append_fields()
 
@@ -260,10 +239,9 @@ class Journal:
     def _restore(self, entry: list[Any], offset: int) -> None:
         index, rows = entry
         # Those beyond `execution.limit` wait for a run without it.
-        if index < len(self._offsets) and not self.is_done(index) and self._has_files(rows):
-            self._offsets[index] = offset
+        if index < len(self._index) and not self.is_done(index) and self._has_files(rows):
+            self._index.put(index, offset)
             self._positions.update((row[0], index) for row in rows)
-            self.count += 1
             self.num_records += len(rows)
             self.has_one_each &= len(rows) == 1
 

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
+from espnet3.components.inference.usage import ProcessState
 from espnet3.errors import InferenceError
 from espnet3.systems.base.inference_writer import WrittenSample
 from espnet3.utils.redaction import redact_message
@@ -66,22 +67,6 @@ class Failure:
         if error.__traceback__ is None and self.traceback:
             error.add_note(self.traceback.rstrip())
         return error
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProcessState:
-    """What a process that decodes says about itself."""
-
-    device: str
-    """Such as ``cuda:0``."""
-    device_name: str
-    """Such as ``NVIDIA H100 80GB HBM3``."""
-    peak_memory: int
-    """Most main memory that it took, in bytes."""
-    peak_device_memory: int | None
-    """Most memory of the GPU that its tensors took, in bytes."""
-    max_cost: float | None
-    """Limit of batches that it has learnt from a lack of memory."""
 
 
 @dataclass

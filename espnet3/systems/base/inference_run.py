@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Generator
 
@@ -24,7 +23,7 @@ from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
 from espnet3.systems.base.inference_samples import find_id
 from espnet3.systems.base.inference_state import STATE_DIR, FinishedRun, discard
 from espnet3.systems.base.inference_test_set import TestSet
-from espnet3.systems.base.inference_verify import choose_samples, find_differences
+from espnet3.systems.base.inference_verify import choose_samples, decode_alone
 from espnet3.systems.base.inference_workers import Workforce
 from espnet3.systems.base.settings import InferenceSettings
 from espnet3.utils.stop_signals import StageInterrupted, deferred_stop, end_if_asked
@@ -235,19 +234,14 @@ class _Run:
         execution = self.settings.execution
         if not execution.verify or not self.test_set.works_by_index:
             return
-        chosen = choose_samples(self.journal, self.num_wanted, execution.verify)
-        is_list = choose_mode(execution.batching, self.settings.batch_size) != "single"
-        alone = [Batch((index,), is_list=is_list) for index in chosen]
-        folder = self.test_set.folder / STATE_DIR / "verify"
-        outcomes = self.workforce.decode(
-            self.job, self.test_set.provider, [alone], self.journal.fields, folder
+        self.report.verified = decode_alone(
+            choose_samples(self.journal, self.num_wanted, execution.verify),
+            self.workforce,
+            self.job,
+            self.test_set.provider,
+            self.journal,
+            is_list=choose_mode(execution.batching, self.settings.batch_size) != "single",
         )
-        with contextlib.closing(outcomes):
-            differences = find_differences(outcomes, self.journal)
-        shutil.rmtree(folder, ignore_errors=True)
-        self.report.verified = {"samples": len(chosen), "differences": differences}
-        log = logger.warning if differences else logger.info
-        log("Decoded alone, %d of %d values differ", len(differences), len(chosen))
 
     def _finish(self) -> None:
         test_set, journal = self.test_set, self.journal

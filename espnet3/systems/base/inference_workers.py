@@ -17,12 +17,11 @@ from espnet3.components.inference.random_state import preserve_random_state
 from espnet3.components.inference.settings import ExecutionSettings
 from espnet3.errors import SettingError
 from espnet3.parallel.backlog import Backlog
+from espnet3.parallel.clients import close_client, register_env
 from espnet3.parallel.parallel import (
     build_client,
-    close_client,
     get_parallel_config,
     read_settings,
-    register_env,
 )
 from espnet3.parallel.restarts import Restarts
 from espnet3.parallel.work_pieces import Finished
@@ -58,8 +57,6 @@ class Workforce:
         self._engine: DecodeEngine | None = None
         self._restarts: Restarts | None = None
         self._stage = uuid.uuid4().hex
-        self.deaths = 0
-        """Workers that died with work of the last test set."""
 
     def __enter__(self) -> Self:
         keep_model(self._stage)
@@ -75,6 +72,11 @@ class Workforce:
     def num_workers(self) -> int:
         """Processes that decode."""
         return self._parallel.num_workers * self._per_device
+
+    @property
+    def deaths(self) -> int:
+        """Workers that died with work of the last test set."""
+        return 0 if self._restarts is None else self._restarts.total
 
     def _check(self, settings: ExecutionSettings) -> None:
         if settings.workers_per_device > 1 and self._parallel.backend != "local_gpu":
@@ -187,7 +189,6 @@ class Workforce:
         if self._client is None:
             self._client = self._connect()
         if self._job is not job:
-            self.deaths = 0
             self._restarts = WorkPool.count_restarts(
                 self._client, self.num_workers, job.settings.retries
             )
@@ -225,11 +226,9 @@ class Workforce:
     ) -> Generator[Outcome, None, None]:
         pool = self._pool(job, split=Batch.singles)
         work = functools.partial(decode_units, list(fields), folder)
-        deaths = self.deaths
         backlog = Backlog(batches, num_workers=self.num_workers, more=more)
         with contextlib.closing(pool.run(work, backlog)) as done:
             for finished in done:
-                self.deaths = deaths + pool.deaths
                 outcome = _lost(finished) if finished.is_lost else finished.value
                 outcome.worker = finished.worker
                 if finished.is_retried:

@@ -216,7 +216,7 @@ def test_only_begun_work_is_suspected_and_the_signal_is_named(cluster_client, tm
     # What waited behind the culprit is done; again only if its result was lost with a worker.
     assert sorted(piece.units for piece in done if not piece.is_lost) == [[1], [2]]
     assert all((tmp_path / name).is_file() for name in "12")
-    assert pool.deaths == 4
+    assert pool._restarts.total == 4
 
 
 def _each(work):

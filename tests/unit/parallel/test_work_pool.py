@@ -23,7 +23,7 @@ def test_a_worker_that_had_several_pieces_dies_once(caplog):
     pool = WorkPool(NO_JOBS, num_workers=2)
     for number in (1, 1, 2):
         pool._bury(Piece([7]), death(number), has_begun=True)
-    assert pool.deaths == 2
+    assert pool._restarts.total == 2
     assert caplog.text.count("Worker w died") == 2
     assert len(pool._retries) == 3
 
@@ -35,7 +35,7 @@ def test_retries_say_how_many_more_workers_a_lone_unit_may_kill(retries):
     for number in range(retries):
         assert pool._bury(piece, death(number), has_begun=True) == []
     (lost,) = pool._bury(piece, death(retries), has_begun=True)
-    assert (lost.units, lost.is_lost, pool.deaths) == ([7], True, retries + 1)
+    assert (lost.units, lost.is_lost, pool._restarts.total) == ([7], True, retries + 1)
 
 
 def test_work_that_only_waited_on_dead_workers_is_no_suspect_for_a_while():
@@ -73,6 +73,7 @@ def test_pools_of_one_run_count_together():
         pools[number % 2]._bury(Piece([number]), death(number), has_begun=False)
     with pytest.raises(ParallelError, match="7 workers died"):
         pools[0]._bury(Piece([7]), death(7), has_begun=False)
+    assert restarts.total == 7
 
 
 def test_workers_that_died_of_known_work_are_not_counted_once_other_work_succeeds():

@@ -8,8 +8,9 @@ import torch
 
 import espnet3
 from espnet3.components.inference import usage
+from espnet3.components.inference.usage import ProcessState
 from espnet3.systems.base import inference_failures
-from espnet3.systems.base.inference_outcome import Outcome, ProcessState
+from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_report import InferenceReport, find_versions
 from tests.unit.systems.base import toy_inference as toy
 from tests.unit.systems.base.toy_inference import execution, report

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from omegaconf import OmegaConf
 
+from espnet3.parallel.status import find_progress
 from espnet3.systems.base.inference import infer
 from tests.unit.systems.base import toy_inference as toy
 
@@ -123,6 +124,24 @@ def test_a_signal_ends_the_stage_in_order_and_the_next_run_does_the_rest(
     report = json.loads((tmp_path / "out" / "clean" / "inference_report.json").read_text())
     assert report["num_done"] == len(done)
     assert finish(tmp_path / "out") == len(IDS) - len(done) > 0
+
+
+def test_failures_that_are_known_survive_the_death_of_the_driver(start, tmp_path):
+    settings = config(tmp_path / "out", execution={"on_error": "record", "max_failures": 9})
+    # The first sample fails; the fifth, in the next piece of work, hangs.
+    settings["model"] = {"_target_": f"{toy.HERE}.HangingModel"}
+    settings["output_fn"] = f"{toy.HERE}.build_all_but_first"
+    process = start(settings)
+    state = tmp_path / "out" / "clean" / ".infer"
+    wait_for((state / "failures.jsonl").is_file, process)
+    wait_for(lambda: (state / "failures.jsonl").stat().st_size, process)
+    process.kill()
+    process.wait()
+    (failure,) = map(json.loads, (state / "failures.jsonl").read_text().splitlines())
+    assert (failure["index"], failure["id"], failure["kind"]) == (0, "u000", "exception")
+    assert "LookupError: no result" in failure["traceback"]
+    (progress,) = find_progress(tmp_path / "out")
+    assert "not running, 1 failed" in str(progress)
 
 
 def test_a_second_signal_ends_it_at_once(start, tmp_path):

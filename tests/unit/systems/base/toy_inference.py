@@ -206,6 +206,12 @@ def build_pid(data, model_output, idx):
     return {"utt_id": data["utt_id"], "hyp": data["pid"]}
 
 
+def build_all_but_first(data, model_output, idx):
+    if idx == 0:
+        raise LookupError("no result")
+    return build_output(data, model_output, idx)
+
+
 def build_many_types(data, model_output, idx):
     return {
         "utt_id": data["utt_id"],
