@@ -10,16 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from espnet3.components.inference.loaded_weights import find_unloaded
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import BundleError, ConfigError
+from espnet3.errors import BundleError
 from espnet3.publication import bundle, user_code
 from espnet3.publication.code_scope import CodeScope, activate
 from espnet3.publication.espnet2_backends import no_nltk_downloads
 from espnet3.publication.file_kinds import check_bundle_files
+from espnet3.publication.inference_description import (
+    as_config,
+    find_inference_config,
+    load_described,
+    read_input_key,
+    resolve_used,
+)
 from espnet3.publication.security import BundlePolicy, bundle_policy, qualified_name
 from espnet3.publication.session_backend import (
     ArtifactRequest,
@@ -32,15 +38,10 @@ from espnet3.publication.session_backend import (
 from espnet3.publication.size_limit import limited_size
 from espnet3.publication.untrusted_files import BundleInspector
 from espnet3.publication.weights_only import tensors_only
-from espnet3.utils.config_utils import load_config_with_defaults, to_plain
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
 from espnet3.utils.printable import printable, printable_errors
 
 logger = logging.getLogger(__name__)
-
-_USED_KEYS = (
-    "model", "input_key", "output_fn", "provider", "device", "device_index", "local_rank",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def load_from_config(
         UntrustedCodeError: If it refers to recipe code that the caller did not vouch for.
         BundleError: If recipe code is needed and ``recipe_dir`` is not set.
     """
-    config = _resolve_used(_as_config(inference_config), root=None)
+    config = resolve_used(as_config(inference_config), root=None)
     recipe_dir = config.get("recipe_dir")
     root = Path(str(recipe_dir)).resolve() if recipe_dir else None
     source = str(root or "the inference config")
@@ -77,7 +78,7 @@ def load_from_config(
     with _inside(scope):
         return SessionParts(
             model=build_configured(config),
-            input_key=_read_input_key(config),
+            input_key=read_input_key(config),
             output_fn=load_output_fn(path) if path else None,
             output_fn_path=path,
             bundle_root=root,
@@ -105,7 +106,7 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         logger.warning(
             "%s has no schema_version; reading it as a bundle of an older format", printable(root)
         )
-    config_path = _find_inference_config(request.artifacts, metadata, root)
+    config_path = find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}
     if config_path is not None and root is not None:
         config = load_described(config_path, root, trust)
@@ -159,7 +160,7 @@ def _build_parts(
         output_fn = load_output_fn(request.output_fn_path, key="output_fn_path")
     return SessionParts(
         model=model,
-        input_key=request.input_key or _read_input_key(config),
+        input_key=request.input_key or read_input_key(config),
         output_fn=output_fn,
         output_fn_path=request.output_fn_path or bundled_fn,
         bundle_root=root.resolve() if root is not None else None,
@@ -197,51 +198,6 @@ def _paths(artifacts: Mapping[str, Any]) -> Iterator[Path]:
             is_path = isinstance(item, str) and (os.sep in item or Path(item).exists())
             if is_path or isinstance(item, os.PathLike):
                 yield Path(item)
-
-
-def _find_inference_config(
-    artifacts: Mapping[str, Any], metadata: Mapping[str, Any], root: Path | None
-) -> Path | None:
-    for name in (metadata.get("inference_config_key"), "inference_config"):
-        if isinstance(name, str) and name in artifacts:
-            return Path(artifacts[name])
-    default = root / bundle.INFERENCE_CONFIG if root is not None else None
-    return default if default is not None and default.is_file() else None
-
-
-def load_described(path: Path, root: Path, trust: Trust) -> dict[str, Any]:
-    """Read what an inference config of a bundle says about its model, after checking it.
-
-    Raises:
-        BundleError: If it lies outside of the bundle.
-        UntrustedCodeError: If it wants something that only trust allows.
-        ConfigError: If it cannot be read or resolved.
-    """
-    if trust.trust_user_code:
-        return _read_described(path, root)
-    if not bundle.is_member(path, root):
-        raise BundleError(f"the inference config {path} lies outside of the bundle {root}")
-    inspector = BundleInspector(root)
-    inspector.check_config(path)
-    config = _read_described(path, root)
-    inspector.check_model(config.get("model"))
-    return config
-
-
-def _read_described(path: Path, root: Path) -> dict[str, Any]:
-    try:
-        return _resolve_used(load_config_with_defaults(path, resolve=False), root)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"cannot be resolved: {error}", file=path) from error
-
-
-def _resolve_used(config: DictConfig, root: Path | None) -> dict[str, Any]:
-    """Return the sections that a session needs as plain data; others need not even resolve."""
-    copy = config.copy()
-    if root is not None:
-        copy["recipe_dir"] = str(root)
-    keys = [key for key in (*_USED_KEYS, "recipe_dir") if key in copy]
-    return {key: to_plain(OmegaConf.select(copy, key)) for key in keys}
 
 
 def _open_gate(
@@ -290,12 +246,3 @@ def _guard(root: Path | None, policy: BundlePolicy | None) -> Iterator[None]:
         limited_size(root, lambda: policy.has_foreign(before)),
     ):
         yield
-
-
-def _as_config(config: Mapping[str, Any] | DictConfig) -> DictConfig:
-    return config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
-
-
-def _read_input_key(config: Mapping[str, Any]) -> InputKey:
-    key = config.get("input_key") or "speech"
-    return list(key) if isinstance(key, list | tuple | ListConfig) else str(key)

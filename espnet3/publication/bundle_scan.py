@@ -18,7 +18,7 @@ from espnet3.errors import (
 )
 from espnet3.publication import bundle, golden, scrub, user_code
 from espnet3.publication.array_files import holds_objects
-from espnet3.publication.bundle_loading import load_described
+from espnet3.publication.inference_description import load_described
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.model_layout import lay_out
 from espnet3.publication.security import BundlePolicy, bundle_policy

@@ -12,6 +12,7 @@ from espnet3.errors import BundleError, UntrustedCodeError
 from espnet3.publication import scrub
 from espnet3.publication.bundle import INFERENCE_CONFIG
 from espnet3.publication.espnet2_backends import find_backend
+from espnet3.publication.inference_description import load_described
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, EXTERNAL
 from espnet3.publication.security import BundlePolicy

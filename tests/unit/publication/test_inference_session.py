@@ -446,6 +446,22 @@ def test_an_older_format_is_read_with_one_warning(tmp_path, caplog):
     assert len(warned) == 1
 
 
+def test_wishes_about_a_fetched_model_reach_its_session(tmp_path):
+    bundle(tmp_path, inference={"model": ECHO})
+    session = InferenceSession.from_pretrained(
+        str(tmp_path), output_fn_path=f"{__name__}.with_idx", input_key="audio"
+    )
+    assert session(1, idx=3) == ({"audio": 1}, {"audio": 1}, 3)
+
+
+def test_trust_in_a_model_that_may_change_is_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(Downloader, "artifacts", bundle(tmp_path, inference={"model": ECHO}))
+    for tag, trust in (("o/n", False), (f"o/n@{'a' * 40}", True), ("o/n", True)):
+        assert not caplog.records
+        InferenceSession.from_pretrained(tag, downloader_class=Downloader, trust_user_code=trust)
+    assert "pin what you have read with o/n@<commit>" in caplog.text
+
+
 def test_the_inference_config_may_have_another_name(tmp_path):
     write(tmp_path / "conf" / "fast.yaml", {"model": ECHO, "input_key": "fast"})
     meta = {"inference_config_key": "fast", "yaml_files": {"fast": "conf/fast.yaml"}}

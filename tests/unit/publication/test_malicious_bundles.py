@@ -266,6 +266,17 @@ def test_classes_of_the_calling_program_are_allowed_unless_it_is_strict(root, mo
         load(root, {"model": ECHO})
 
 
+class Linear(torch.nn.Module):
+    """Says that it is a layer of torch."""
+
+
+@pytest.mark.parametrize("claims", ["torch.nn.modules.linear", "espnet3.nowhere"])
+def test_what_a_class_says_of_itself_does_not_count(root, claims, monkeypatch):
+    monkeypatch.setattr(Linear, "__module__", claims)
+    with pytest.raises(UntrustedTargetError, match="not the object that it calls itself"):
+        bundle_policy(root).check_object(Linear, f"{__name__}.Linear", key="model._target_")
+
+
 def test_the_user_can_allow_targets(root, monkeypatch):
     config = {"model": {"_target_": "fractions.Fraction", "numerator": 1}}
     with pytest.raises(UntrustedTargetError):
