@@ -12,7 +12,6 @@ from espnet3.errors import BundleError, UntrustedCodeError
 from espnet3.publication import scrub
 from espnet3.publication.bundle import INFERENCE_CONFIG
 from espnet3.publication.espnet2_backends import find_backend
-from espnet3.publication.inference_description import load_described
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.path_rewrite import BUNDLE_ROOT, EXTERNAL
 from espnet3.publication.security import BundlePolicy
@@ -109,7 +108,7 @@ def refused_targets(used: Any, root: Path, code: tuple[str, ...]) -> Iterator[st
     model = used["model"]
     if find_backend(model) is not None:
         # Here, because the plan of a run reads this module and does without torch.
-        from espnet3.publication.bundle_loading import load_described
+        from espnet3.publication.inference_description import load_described
         from espnet3.publication.session_backend import Trust
 
         try:
