@@ -32,10 +32,12 @@ from espnet3.parallel.parallel import (
     get_parallel_config,
     read_settings,
 )
+from espnet3.parallel.plain_json import dump_plain
 from espnet3.parallel.shards import (
     ShardPlan,
     bind_shard_work,
     check_hooks,
+    check_subdir,
     concatenate_shard_files,
 )
 from espnet3.utils.types import PathLike
@@ -109,6 +111,7 @@ class BaseRunner(ABC):
             raise SettingError(
                 "detached jobs write into async_result_dir", key="output_dir", value=output_dir
             )
+        check_hooks(type(self), ["forward"])
         self.provider = provider
         self.batch_size = batch_size
         self.async_mode = async_mode
@@ -116,6 +119,8 @@ class BaseRunner(ABC):
         self.async_result_dir = Path(async_result_dir).absolute()
         self.output_dir = None if output_dir is None else Path(output_dir).absolute()
         self.shard_subdir = shard_subdir
+        if self.output_dir is not None:
+            check_subdir(self.output_dir, shard_subdir)
         self.resume = resume
 
     @staticmethod
@@ -148,7 +153,12 @@ class BaseRunner(ABC):
     @staticmethod
     def write_record(writers: dict[str, Any], result: Any, **env: Any) -> None:
         """Write what ``forward`` returned for one item."""
-        line = json.dumps(result, ensure_ascii=False, allow_nan=False)
+        line = dump_plain(
+            result,
+            what="what `forward` returned",
+            advice="return numbers, texts, lists and dicts, or write it in hooks of your own: "
+            "`open_writers`, `write_record` and `merge`",
+        )
         writers["results"].write(line + "\n")
 
     @staticmethod

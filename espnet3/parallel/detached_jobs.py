@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,16 @@ from typing import Any
 
 from espnet3.errors import ConfigError, ParallelError
 from espnet3.parallel.job_spec import AsyncJobSpec, count_items
+from espnet3.parallel.job_state import find_death, log_file, note_process
 from espnet3.parallel.job_worker import read_results
 from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
 from espnet3.parallel.shards import cut_shards
-from espnet3.utils.types import PathLike
+from espnet3.utils.types import PathLike, Seconds
 
 logger = logging.getLogger(__name__)
+
+_LOOK_EVERY: Seconds = 0.5
+_AGAIN = "each goes on where it stopped with: python -m espnet3.parallel.base_runner <spec file>"
 
 
 def get_job_class(cluster: Any, spec_path: PathLike | None = None) -> type[Any]:
@@ -100,21 +105,18 @@ def _describe(runner: Any, items: list[Any], rank: int, world_size: int) -> dict
 
 def start_process(job: Mapping[str, str]) -> None:
     """Start a job as a process of this machine that outlives its parent."""
-    log = _log_file(job)
+    spec_path = Path(job["spec"])
     search_path = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     command = [sys.executable, "-m", "espnet3.parallel.base_runner", job["spec"]]
     # The shell ends at once, so the job is nobody's child and nobody has to wait for it.
-    subprocess.run(  # noqa: S603
-        ["/bin/sh", "-c", '"$@" > "$0" 2>&1 < /dev/null &', str(log), *command],
+    started = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", '"$@" > "$0" 2>&1 < /dev/null & echo $!', log_file(spec_path), *command],
         env={**os.environ, "PYTHONPATH": search_path},
         start_new_session=True,
+        stdout=subprocess.PIPE,
         check=True,
     )
-
-
-def _log_file(job: Mapping[str, str]) -> Path:
-    """Return where a process of this machine writes; batch systems have places of their own."""
-    return Path(job["spec"]).with_suffix(".log")
+    note_process(spec_path, int(started.stdout))
 
 
 def submit_to_cluster(cluster: Any, job_cls: type[Any], job: Mapping[str, str]) -> None:
@@ -135,27 +137,48 @@ def submit_to_cluster(cluster: Any, job_cls: type[Any], job: Mapping[str, str]) 
     cluster.sync(submit)
 
 
-def collect_async_results(jobs: Sequence[Mapping[str, str]]) -> list[Any]:
+def collect_async_results(
+    jobs: Sequence[Mapping[str, str]], *, timeout: Seconds | None = 0.0
+) -> list[Any]:
     """Return the results of detached jobs in the order of the items.
 
     Args:
         jobs: What the runner returned.
+        timeout: How long to wait for jobs that are not done; ``None`` as long as it takes.
 
     Raises:
-        ParallelError: If a shard has fewer results than items; it names all such shards.
+        ParallelError: If a job has died, at once, or is not done in time; it names all such jobs,
+            and says why they died.
     """
-    results, missing = [], []
-    for job in jobs:
-        expected = count_items(Path(job["spec"]))
-        found = list(read_results(Path(job["result"])))
-        results += found
-        if len(found) < expected:
-            log = _log_file(job)
-            where = f"{job['result']}, log: {log}" if log.is_file() else job["result"]
-            missing.append(f"{job['job_id']}: {len(found)} of {expected} ({where})")
-    if missing:
-        raise ParallelError("detached jobs that are not done:\n  " + "\n  ".join(missing))
-    return results
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        results: list[Any] = []
+        missing: list[str] = []
+        dead: list[str] = []
+        for job in jobs:
+            # In this order, for a job may end well in between.
+            death = find_death(Path(job["spec"]))
+            found = list(read_results(Path(job["result"])))
+            results += found
+            expected = count_items(Path(job["spec"]))
+            if len(found) < expected:
+                (missing if death is None else dead).append(
+                    _describe_rest(job, f"{len(found)} of {expected}", death)
+                )
+        if dead:
+            raise ParallelError("\n  ".join(["detached jobs that died:", *dead, _AGAIN]))
+        if not missing:
+            return results
+        if deadline is not None and time.monotonic() >= deadline:
+            raise ParallelError("\n  ".join(["detached jobs that are not done:", *missing]))
+        time.sleep(_LOOK_EVERY)
+
+
+def _describe_rest(job: Mapping[str, str], count: str, death: str | None) -> str:
+    log = log_file(Path(job["spec"]))
+    where = [job["result"], *([f"log: {log}"] if log.is_file() else [])]
+    reason = "" if death is None else "\n    " + death.replace("\n", "\n    ")
+    return f"{job['job_id']}: {count} ({', '.join(where)}){reason}"
 
 
 def needs_cluster(settings: ParallelSettings) -> bool:

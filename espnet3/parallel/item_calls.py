@@ -22,7 +22,7 @@ def bind_forward(runner_cls: type[Any], env: dict[str, Any]) -> Callable[[Any], 
     chosen = EnvSelector(forward)(env, 1, {})
 
     def call(item: Any) -> Any:
-        with _name_item(runner_cls, item):
+        with name_item(runner_cls, item):
             return forward(item, **chosen)
 
     return call
@@ -70,8 +70,8 @@ def _in_order(results: Iterable[tuple[int, Any]]) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _name_item(runner_cls: type[Any], item: Any) -> Iterator[None]:
-    """Attach the item to whatever ``forward`` raises."""
+def name_item(runner_cls: type[Any], item: Any) -> Iterator[None]:
+    """Attach the item to whatever is raised inside the block."""
     try:
         yield
     except Exception as error:

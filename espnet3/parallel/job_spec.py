@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,8 +26,8 @@ class AsyncJobSpec:
     """Dotted path of the runner."""
     provider_cls: str
     """Dotted path of the provider."""
-    config: dict[str, Any]
-    """Configuration of the provider, plain and resolved."""
+    config: dict[str, Any] | None
+    """Configuration of the provider, plain and resolved; ``None`` if it was given none."""
     params: dict[str, Any]
     """``params`` of the provider."""
     indices: list[Any]
@@ -49,15 +50,18 @@ class AsyncJobSpec:
             **values: All further attributes.
 
         Raises:
-            ParallelError: If a job cannot import the class of the runner or of the provider.
+            ParallelError: If a job cannot import the class of the runner or of the provider, or
+                cannot build the provider.
         """
         for owner in (runner, runner.provider):
             _check_importable(type(owner))
+        params = getattr(runner.provider, "params", None) or {}
+        _check_constructor(type(runner.provider), params)
         return cls(
             runner_cls=get_full_class_path_from_instance(runner),
             provider_cls=get_full_class_path_from_instance(runner.provider),
             config=convert_paths(to_plain(runner.provider.config)),
-            params=convert_paths(to_plain(getattr(runner.provider, "params", {}))),
+            params=convert_paths(to_plain(params)),
             extras={"batched": runner.batch_size is not None},
             **values,
         )
@@ -95,6 +99,39 @@ class AsyncJobSpec:
                     node = node[key]
                 node[last] = value
         return cls(**content)
+
+
+def build_provider(provider_cls: type[Any], config: Any, params: dict[str, Any]) -> Any:
+    """Build the provider of a job from what the spec file holds of it.
+
+    Args:
+        provider_cls: Takes ``config``, and ``params`` if it has any.
+        config: First argument.
+        params: Given as a keyword if the class takes one of that name.
+    """
+    return (
+        provider_cls(config, params=params) if _takes_params(provider_cls) else provider_cls(config)
+    )
+
+
+def _takes_params(provider_cls: type[Any]) -> bool:
+    signature = inspect.signature(provider_cls).parameters
+    return "params" in signature or any(p.kind is p.VAR_KEYWORD for p in signature.values())
+
+
+def _check_constructor(provider_cls: type[Any], params: Any) -> None:
+    """Raise unless :func:`build_provider` can make another provider like this one."""
+    takes_params = _takes_params(provider_cls)
+    try:
+        inspect.signature(provider_cls).bind(None, **({"params": {}} if takes_params else {}))
+        reason = "" if takes_params or not params else "it has `params` but does not take them"
+    except TypeError as error:
+        reason = str(error)
+    if reason:
+        raise ParallelError(
+            f"a detached job cannot build {provider_cls.__qualname__}: {reason}\n"
+            "  its constructor must take `config` alone, or `config` and `params`"
+        )
 
 
 def count_items(path: Path) -> int:

@@ -10,8 +10,9 @@ from typing import IO, Any
 
 from omegaconf import OmegaConf
 
-from espnet3.parallel.job_spec import AsyncJobSpec, forget_secrets
-from espnet3.parallel.worker_env import EnvSelector
+from espnet3.parallel.item_calls import bind_forward
+from espnet3.parallel.job_spec import AsyncJobSpec, build_provider, forget_secrets
+from espnet3.parallel.job_state import sign_of_life
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.types import PathLike
 
@@ -20,7 +21,8 @@ def run_spec_file(spec_path: PathLike) -> list[Any] | None:
     """Do the work of one detached job.
 
     Each result is one line of JSON, flushed at once; what JSON cannot hold becomes its ``repr``.
-    A job that was killed goes on after its last complete line when it is started again.
+    A job that was killed goes on after its last complete line when it is started again. What ends
+    a job stands beside the spec file.
 
     Args:
         spec_path: File of an :class:`~espnet3.parallel.job_spec.AsyncJobSpec`.
@@ -28,21 +30,28 @@ def run_spec_file(spec_path: PathLike) -> list[Any] | None:
     Returns:
         The results, if the job has no file for them.
     """
-    spec = AsyncJobSpec.load(Path(spec_path))
+    path = Path(spec_path)
+    with sign_of_life(path):
+        results = _work_off(AsyncJobSpec.load(path))
+    forget_secrets(path)
+    return results
+
+
+def _work_off(spec: AsyncJobSpec) -> list[Any] | None:
     runner_cls = import_object(spec.runner_cls, key="runner_cls")
     provider_cls = import_object(spec.provider_cls, key="provider_cls")
     os.environ["WORLD_SIZE"] = str(spec.world_size)
     os.environ["WORLD_RANK"] = str(spec.world_rank)
-    provider = provider_cls(OmegaConf.create(spec.config), params=spec.params)
+    config = None if spec.config is None else OmegaConf.create(spec.config)
+    provider = build_provider(provider_cls, config, spec.params)
     env = provider.build_worker_setup_fn()()
-    chosen = EnvSelector(runner_cls.forward)(env, 1, {})
+    forward = bind_forward(runner_cls, env)
     if spec.result_path is None:
-        return [runner_cls.forward(item, **chosen) for item in spec.indices]
+        return [forward(item) for item in spec.indices]
     with Path(spec.result_path).open("ab+") as stream:
         for item in spec.indices[_count_done(stream) :]:
-            stream.write(to_json(runner_cls.forward(item, **chosen)) + b"\n")
+            stream.write(to_json(forward(item)) + b"\n")
             stream.flush()
-    forget_secrets(Path(spec_path))
     return None
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from espnet3.parallel.item_calls import bind_forward
+from espnet3.errors import SettingError
+from espnet3.parallel.item_calls import bind_forward, name_item
 from espnet3.parallel.job_spec import get_full_class_path_from_instance
+from espnet3.parallel.plain_json import dump_plain
 from espnet3.parallel.worker_env import EnvSelector
 from espnet3.utils.fingerprint import fingerprint
-from espnet3.utils.path_utils import atomic_open, write_json
+from espnet3.utils.path_utils import atomic_open, is_inside, write_json, write_text
 from espnet3.utils.types import PathLike
 
 logger = logging.getLogger(__name__)
@@ -161,17 +163,33 @@ class ShardPlan:
             raise FileNotFoundError(f"no file {DONE!r}, so these shards are not complete: {names}")
 
 
-def check_hooks(runner_cls: type[Any]) -> None:
+def check_subdir(output_dir: Path, shard_subdir: str) -> None:
+    """Raise unless the folder of the shards is in that of the output.
+
+    Raises:
+        SettingError: If ``shard_subdir`` leads out of ``output_dir``.
+    """
+    if not is_inside(output_dir / shard_subdir, output_dir):
+        raise SettingError(
+            f"leads out of output_dir ({output_dir})",
+            key="shard_subdir",
+            value=shard_subdir,
+            hint="name a folder below it, or choose another output_dir",
+        )
+
+
+def check_hooks(runner_cls: type[Any], names: Iterable[str] = _HOOKS) -> None:
     """Raise if a hook needs an instance, which does not travel to the workers.
 
     Raises:
         TypeError: If so.
     """
-    for name in _HOOKS:
+    for name in names:
         if not isinstance(inspect.getattr_static(runner_cls, name), staticmethod | classmethod):
             raise TypeError(
                 f"{runner_cls.__name__}.{name} must be a static method or a class method: "
-                "workers have the class, but no instance"
+                "workers have the class, but no instance\n"
+                f"  write @staticmethod above `def {name}`, and leave out `self`"
             )
 
 
@@ -189,12 +207,19 @@ def bind_shard_work(
         writers = open_writers(folder)
         try:
             for item in items:
-                write_record(writers, forward(item))
+                result = forward(item)
+                with name_item(runner_cls, item):
+                    write_record(writers, result)
         except BaseException:
             with contextlib.suppress(Exception):
                 close_writers(writers)
             raise
-        write_json(folder / DONE, close_writers(writers) or {})
+        summary = dump_plain(
+            close_writers(writers) or {},
+            what=f"what {runner_cls.__name__}.close_writers returned",
+            advice="return numbers, texts, lists and dicts with texts as keys",
+        )
+        write_text(folder / DONE, summary + "\n")
 
     return work
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from espnet3.parallel.job_state import find_death, find_holder
 from espnet3.utils.lock_utils import read_holder
 from espnet3.utils.types import Seconds
 
@@ -114,14 +115,25 @@ def _read_shards(folder: Path) -> Iterator[Progress]:
 
 def _read_job(path: Path) -> Progress:
     spec = _read_json(path)
+    death, holder = find_death(path), find_holder(path)
     result = Path(spec.get("result_path") or path.with_suffix(".none"))
     count, total = len(_read_lines(result)), len(spec.get("indices", []))
     return Progress(
         name=f"job {path.stem.removeprefix('spec-')}",
         num_done=count,
         num_total=total,
-        state="done" if count >= total else ", ".join(_describe_age(result)) or "not started",
+        state="done" if count >= total else _describe_job(death, holder, result),
     )
+
+
+def _describe_job(death: str | None, holder: str | None, result: Path) -> str:
+    known = [f"died: {_shorten(death)}"] if death else [holder] if holder else []
+    return ", ".join([*known, *_describe_age(result)]) or "not started"
+
+
+def _shorten(death: str) -> str:
+    first, *rest = death.splitlines()
+    return f"{first} … {rest[-1]}" if rest else first
 
 
 def _read_lines(path: Path) -> list[bytes]:

@@ -18,6 +18,7 @@ from espnet3.errors import ParallelError
 from espnet3.parallel import job_watch
 from espnet3.parallel.base_runner import BaseRunner, collect_async_results
 from espnet3.parallel.parallel import get_client, parallel_map, set_parallel
+from espnet3.parallel.status import find_progress
 from tests.unit.parallel import batch_stand_in
 from tests.unit.parallel.batch_stand_in import COMMANDS, WALLTIMES, read_lines
 from tests.unit.parallel.conftest import variable
@@ -63,15 +64,8 @@ class Shout(BaseRunner):
         return dataset[idx].upper() + env["mark"]
 
 
-def wait(jobs, seconds=120):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return collect_async_results(jobs)
-        except ParallelError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+def wait(jobs):
+    return collect_async_results(jobs, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +111,35 @@ def test_results_of_jobs_that_are_missing_are_named(tmp_path):
     log = jobs[0]["spec"].replace(".json", ".log")
     with pytest.raises(ParallelError, match=f"{jobs[0]['job_id']}: 0 of 1 .*log: {log}"):
         collect_async_results(jobs)
+
+
+class Poison(Shout):
+    @staticmethod
+    def forward(idx, dataset, **env):
+        if idx == 1 and env["mark"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if idx == 1:
+            raise ValueError(f"no {dataset[idx]}")
+        return idx
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        ("raise", "ValueError: no b\n.*while Poison worked on item 1"),
+        ("kill", "its process is gone, was it killed?"),
+    ],
+)
+def test_a_detached_job_that_died_ends_the_wait_with_its_error(tmp_path, mark, reason):
+    provider = Provider(OmegaConf.create({"words": ["a", "b"]}), params={"mark": mark})
+    runner = Poison(
+        provider, async_mode=True, async_specs_dir=tmp_path, async_result_dir=tmp_path / "r"
+    )
+    jobs = runner([0, 1])
+    with pytest.raises(ParallelError, match=f"jobs that died:\n.*: 1 of 2 .*\n *{reason}"):
+        collect_async_results(jobs, timeout=120)
+    (progress,) = find_progress(tmp_path)
+    assert progress.state.startswith("died: " + reason.partition("\n")[0])
 
 
 @pytest.mark.parametrize("env", COMMANDS)

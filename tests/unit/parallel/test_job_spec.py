@@ -16,7 +16,7 @@ from espnet3.parallel.base_runner import (
     get_full_class_path_from_instance,
     get_job_class,
 )
-from espnet3.parallel.job_spec import AsyncJobSpec, forget_secrets
+from espnet3.parallel.job_spec import AsyncJobSpec, build_provider, forget_secrets
 
 TOKEN = "hf_" + "aB3" * 10
 
@@ -94,6 +94,45 @@ def test_secrets_have_a_file_of_their_own_until_the_job_is_done(tmp_path):
 def test_an_object_in_the_params_is_refused(tmp_path):
     with pytest.raises(ParallelError, match="must be plain"):
         describe(params={"lock": object()}).save(tmp_path / "spec-1.json")
+
+
+class Bare(Provider):
+    def __init__(self, config):
+        self.config = config
+
+
+class Other(Provider):
+    def __init__(self, config, words):
+        self.config, self.words = config, words
+
+
+class Extra(Bare):
+    def __init__(self, config):
+        super().__init__(config)
+        self.params = {"beam": 3}
+
+
+def test_a_provider_may_do_without_params(tmp_path):
+    spec = AsyncJobSpec.of(
+        Echo(Bare(None)), indices=[0], world_size=1, world_rank=0, result_path=None
+    )
+    spec.save(tmp_path / "spec-1.json")
+    loaded = AsyncJobSpec.load(tmp_path / "spec-1.json")
+    assert (loaded.config, loaded.params) == (None, {})
+    assert build_provider(Bare, None, {}).config is None
+    assert build_provider(Provider, None, {"beam": 3}).params == {"beam": 3}
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason"),
+    [
+        (Other(None, ["a"]), "cannot build Other: missing a required argument: 'words'"),
+        (Extra(None), "cannot build Extra: it has `params`"),
+    ],
+)
+def test_a_provider_that_no_job_can_build_is_refused(provider, reason):
+    with pytest.raises(ParallelError, match=reason):
+        AsyncJobSpec.of(Echo(provider), indices=[0], world_size=1, world_rank=0, result_path=None)
 
 
 class FakeJob:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from espnet3.errors import ConfigError
 from espnet3.parallel.base_runner import BaseRunner, concatenate_shard_files
 from espnet3.parallel.parallel import set_parallel
 from espnet3.parallel.shards import cut_shards
@@ -107,6 +108,38 @@ def test_a_hook_that_needs_an_instance_is_refused(tmp_path, name):
     cls = type("Bad", (Doubler,), {name: lambda self, *args: None})
     with pytest.raises(TypeError, match=f"Bad.{name} must be a static method"):
         cls(Provider(dataset=[1]), output_dir=tmp_path)([0])
+
+
+def test_a_forward_that_needs_an_instance_is_refused_with_the_remedy():
+    cls = type("Bad", (Doubler,), {"forward": lambda self, idx, dataset: 1})
+    with pytest.raises(TypeError, match=r"Bad.forward must be a static.*\n.*@staticmethod"):
+        cls(Provider(dataset=[1]))
+
+
+@pytest.mark.parametrize("subdir", ["../out", "a/../../out", "/out"])
+def test_shards_stay_below_the_folder_of_the_output(tmp_path, subdir):
+    with pytest.raises(ConfigError, match=f"shard_subdir = '{subdir}': leads out of output_dir"):
+        Doubler(Provider(dataset=[1]), output_dir=tmp_path / "in", shard_subdir=subdir)
+    Doubler(Provider(dataset=[1]), output_dir=tmp_path, shard_subdir="a/../b")([0])
+    assert (tmp_path / "b/split.0/done").is_file()
+
+
+def test_a_result_that_is_no_json_is_named_with_its_item(tmp_path):
+    runner = Doubler(Provider(dataset=[1, 1j]), output_dir=tmp_path)
+    with pytest.raises(TypeError, match="`forward` returned .* it is of type complex") as caught:
+        runner([0, 1])
+    assert caught.value.__notes__ == ["while Doubler worked on item 1"]
+
+
+def test_a_summary_that_is_no_json_names_the_hook(tmp_path):
+    class Bad(Doubler):
+        @staticmethod
+        def close_writers(writers):
+            writers["results"].close()
+            return {"x": {1}}
+
+    with pytest.raises(TypeError, match=r"Bad.close_writers returned .*\['x'\] is of type set"):
+        Bad(Provider(dataset=[1]), output_dir=tmp_path)([0])
 
 
 def test_workers_fill_shards_and_a_killed_one_is_made_again(tmp_path):

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from espnet3.parallel.job_state import note_process
 from espnet3.parallel.shards import ShardPlan
 from espnet3.parallel.status import find_progress, main
 from espnet3.systems.base.inference_journal import Journal
@@ -90,6 +91,20 @@ def test_shards_and_detached_jobs_are_counted(tmp_path):
         "job x-r0  2/2  100 %  done",
         "job x-r1  1/2   50 %  last result 0 s ago",
         "job x-r2  0/2    0 %  not started",
+    ]
+
+
+def test_a_detached_job_that_died_is_not_one_that_waits(tmp_path):
+    for name in ("works", "fails"):
+        spec = {"indices": [0, 1], "result_path": str(tmp_path / name)}
+        (tmp_path / f"spec-{name}.json").write_text(json.dumps(spec))
+    note_process(tmp_path / "spec-works.json", os.getpid())
+    (tmp_path / "spec-fails.error").write_text("ValueError: no\nwhile Runner worked on item 2\n")
+    (tmp_path / "fails").write_text("1\n")
+    assert report(tmp_path) == [
+        "job fails  1/2   50 %  died: ValueError: no … while Runner worked on item 2, "
+        "last result 0 s ago",
+        f"job works  0/2    0 %  running as process {os.getpid()}",
     ]
 
 
