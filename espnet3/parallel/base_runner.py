@@ -40,6 +40,7 @@ from espnet3.parallel.shards import (
     check_subdir,
     concatenate_shard_files,
 )
+from espnet3.parallel.worker_env import build_local_env
 from espnet3.utils.types import PathLike
 
 __all__ = [
@@ -208,7 +209,7 @@ class BaseRunner(ABC):
         return call_on_workers(bind, build_env, items)
 
     def _run_here(self, bind: Bind, items: list[Any]) -> Iterator[Any]:
-        yield from map(bind(self.provider.build_env_local()), items)
+        yield from map(bind(build_local_env(self.provider)), items)
 
     def _run_shards(self, items: list[Any]) -> Any:
         check_hooks(type(self))

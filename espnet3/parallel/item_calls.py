@@ -10,7 +10,7 @@ from espnet3.parallel.backlog import Backlog
 from espnet3.parallel.parallel import get_client, read_settings
 from espnet3.parallel.work_pieces import shorten
 from espnet3.parallel.work_pool import WorkPool
-from espnet3.parallel.worker_env import EnvSelector, current_env
+from espnet3.parallel.worker_env import WORKER_SETUP, EnvSelector, check_env, current_env
 
 Bind: TypeAlias = Callable[[dict[str, Any]], Callable[[Any], Any]]
 """Makes, from the environment of a process, the function that is called on each item there."""
@@ -40,7 +40,7 @@ def call_on_workers(
     """
 
     def setup() -> dict[str, Any]:
-        return {"call": bind(build_env())}
+        return {"call": bind(check_env(build_env(), WORKER_SETUP))}
 
     settings = read_settings()
     with get_client(setup_fn=setup) as client:

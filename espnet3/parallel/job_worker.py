@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from espnet3.parallel.item_calls import bind_forward
 from espnet3.parallel.job_spec import AsyncJobSpec, build_provider, forget_secrets
 from espnet3.parallel.job_state import sign_of_life
+from espnet3.parallel.worker_env import WORKER_SETUP, check_env
 from espnet3.utils.import_utils import import_object
 from espnet3.utils.types import PathLike
 
@@ -44,7 +45,7 @@ def _work_off(spec: AsyncJobSpec) -> list[Any] | None:
     os.environ["WORLD_RANK"] = str(spec.world_rank)
     config = None if spec.config is None else OmegaConf.create(spec.config)
     provider = build_provider(provider_cls, config, spec.params)
-    env = provider.build_worker_setup_fn()()
+    env = check_env(provider.build_worker_setup_fn()(), WORKER_SETUP)
     forward = bind_forward(runner_cls, env)
     if spec.result_path is None:
         return [forward(item) for item in spec.indices]

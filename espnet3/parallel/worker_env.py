@@ -18,16 +18,32 @@ SetupFn: TypeAlias = Callable[[], dict[str, Any]]
 WORKER_VARIABLE = "ESPNET3_WORKER_ID"
 """Environment variable with the name of a worker, which reports and log lines show."""
 
+WORKER_SETUP = "the function of the provider's build_worker_setup_fn"
+"""How messages call what builds the environment of a worker."""
 
-def check_env(value: Any) -> dict[str, Any]:
-    """Return the result of a setup function.
+
+def check_env(value: Any, source: str = "setup_fn") -> dict[str, Any]:
+    """Return what a setup function has returned.
+
+    Args:
+        value: Its result.
+        source: Its name, for the message.
 
     Raises:
         ValueError: If it is not a dict.
     """
     if not isinstance(value, dict):
-        raise ValueError(f"setup_fn must return a dict, got {type(value).__name__}")
+        raise ValueError(f"{source} must return a dict, got {type(value).__name__}")
     return value
+
+
+def build_local_env(provider: Any) -> dict[str, Any]:
+    """Return the environment that a provider builds in this process.
+
+    Raises:
+        ValueError: If it is not a dict.
+    """
+    return check_env(provider.build_env_local(), f"{type(provider).__name__}.build_env_local")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -173,6 +174,10 @@ def _report_failure(report: StageReport, error: BaseException, log: logging.Logg
         for note in getattr(cause, "__notes__", []):
             log.error("%s", note)
         return
+    if isinstance(error, SystemExit):
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename}:{frame.lineno}"
+        log.error("stage %s: the program was left by %r in %s", report.stage, error, place)
     # The console shows the error once, when it leaves the program, and the table names this file.
     log.error(
         "stage %s failed after %.1fs", report.stage, report.seconds, exc_info=error, extra=FILE_ONLY

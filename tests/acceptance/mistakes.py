@@ -218,6 +218,8 @@ MISTAKES: tuple[Mistake, ...] = (
           "  text_builder:\n    func: src.tokenizer.gather_training_text\n"
           "    manifest_path: ${data_dir}/manifest/train.tsv\n", "",
           TRAINING, "tokenizer.text_builder.func", "must be set", "src.tokenizer"),
+    _edit(NULLS, "no metric", METRICS, "strict: true", "strict: true\nmetrics: []",
+          f"{METRICS}:3: metrics", "at least one metric"),
     _edit(NULLS, "no test set", INFERENCE,
           '    - name: test\n      data_src_args: {split: test, data_dir: "${data_dir}"}', "    []",
           INFERENCE, "dataset.test", "at least one test set"),

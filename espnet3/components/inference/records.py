@@ -57,7 +57,13 @@ def select_inputs(data: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any
 
     Raises:
         InputKeyError: If the sample lacks one.
+        DataError: If it has no fields, because it is no dict.
     """
+    if not hasattr(data, "keys"):
+        raise DataError(
+            f"a sample must be a dict of named fields, but the data set gave a "
+            f"{type(data).__name__}\n  return for example {{'utt_id': ..., 'speech': ...}}"
+        )
     for key in keys:
         if key not in data:
             present = ", ".join(map(str, data))

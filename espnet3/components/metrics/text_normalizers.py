@@ -43,9 +43,19 @@ class TextNormalizer:
         self.steps = tuple(steps)
 
     def __call__(self, text: str) -> str:
-        """Return the text that is compared."""
+        """Return the text that is compared.
+
+        Raises:
+            ConfigError: If a step gives no text.
+        """
         for step in self.steps:
             text = step.function(text)
+            if not isinstance(text, str):
+                raise ConfigError(
+                    f"returned {text!r}, which is a {type(text).__name__} and no text",
+                    key="normalizer",
+                    value=step.name,
+                )
         return text
 
     def describe(self) -> dict[str, str]:
@@ -69,10 +79,12 @@ def build_normalizer(names: str | Iterable[str] | None) -> TextNormalizer:
             version is a digest of its source.
 
     Raises:
-        ConfigError: If there is no such normaliser.
+        ConfigError: If there is no such normaliser, or it gives no text.
     """
     listed = [names] if isinstance(names, str) else list(names or ())
-    return TextNormalizer([_find_step(name) for name in listed])
+    normalizer = TextNormalizer([_find_step(name) for name in listed])
+    normalizer(_PROBE)  # a function that gives no text is found before anything is scored
+    return normalizer
 
 
 def check_normalizer(name: str) -> ConfigError | None:

@@ -28,9 +28,10 @@ from espnet3.errors import ConfigError, InferenceError
 from espnet3.parallel.worker_env import EnvSelector
 from espnet3.systems.base.inference_outcome import Failure, Outcome
 from espnet3.systems.base.inference_progress import AudioMeter
+from espnet3.systems.base.inference_remarks import Remarks, SplitBatches
 from espnet3.systems.base.inference_samples import ReadAhead
 from espnet3.systems.base.inference_writer import RecordWriter
-from espnet3.utils.stop_signals import received_signal
+from espnet3.utils.stop_signals import StageInterrupted, received_signal
 
 logger = logging.getLogger(__name__)
 
@@ -186,9 +187,9 @@ class DecodeEngine:
         decoded.outcome.cost = sum(batch.cost for batch in group.batches)
         return decoded
 
-    def _decode(self, batch: Batch, decoded: _Decoded) -> None:
-        """Decode a batch; what fails is taken apart until the culprit is alone."""
-        outcome = decoded.outcome
+    def _decode(self, batch: Batch, decoded: _Decoded, *, is_part: bool = False) -> None:
+        """Decode a batch, or a part of one; what fails is taken apart, to find the culprit."""
+        outcome, split = decoded.outcome, decoded.outcome.remarks.split
         if self._is_over(outcome):
             return
         is_oom, parts = False, self._take_apart(batch)
@@ -202,8 +203,10 @@ class DecodeEngine:
                 self._fail(batch, error, outcome, kind="oom" if is_oom else "exception")
             elif parts:
                 logger.info("A batch of %d samples failed: %s", len(batch.indices), error)
+                is_part = is_part or self._counts_as_split(batch, error, split)
         else:
             self._limit.fitted()
+            split.note_success(len(batch.indices), is_part=is_part)
             return
         # Outside the handler, so that the error no longer holds the batch in memory.
         if is_oom:
@@ -214,7 +217,14 @@ class DecodeEngine:
                 self._decode_on_cpu(batch, decoded, self._build_on_cpu)
         for part in parts:
             outcome.retried.update(part.indices)
-            self._decode(part, decoded)
+            self._decode(part, decoded, is_part=is_part)
+
+    def _counts_as_split(self, batch: Batch, error: Exception, split: SplitBatches) -> bool:
+        """Count a batch that failed, unless memory or a sample that cannot be read is why."""
+        if is_out_of_memory(error) or self._dataset.unread(batch.indices):
+            return False
+        split.note_failure(error)
+        return True
 
     def _take_apart(self, batch: Batch) -> Sequence[Batch]:
         """Return what to try if a batch fails: without what cannot be read, else its halves."""
@@ -239,6 +249,12 @@ class DecodeEngine:
         with self._time_limit():
             try:
                 output = self._forward(item, **env)
+            except SystemExit as error:
+                if _ends_stage(error):
+                    raise
+                raise InferenceError(
+                    f"the model or what it calls left the program: {error!r}"
+                ) from error
             except Exception as error:
                 if not self._mode.gives_up_compiling(error):
                     raise
@@ -266,7 +282,8 @@ class DecodeEngine:
         outcome.fields = self._writer.fields
         if self._writer.artifact_fields:
             outcome.artifact_fields = set(self._writer.artifact_fields)
-        outcome.num_joined, self._writer.num_joined = self._writer.num_joined, 0
+        outcome.remarks.add(self._writer.remarks)
+        self._writer.remarks = Remarks()
         return outcome
 
     def _fail(
@@ -276,3 +293,8 @@ class DecodeEngine:
             name = self._dataset.name(index, self._writer.idx_key)
             failure = Failure.of(error, index, kind=kind, sample_id=name, device=self._mode.device)
             outcome.failures.append(failure)
+
+
+def _ends_stage(error: SystemExit) -> bool:
+    """Tell whether a signal has ended the program; else code of the user wants to leave it."""
+    return isinstance(error, StageInterrupted) or isinstance(error.__context__, KeyboardInterrupt)

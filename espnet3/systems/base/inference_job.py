@@ -12,7 +12,7 @@ from typing import Any
 from espnet3.components.inference.affinity import pin_to_device
 from espnet3.components.inference.batching import Batch
 from espnet3.components.inference.settings import ExecutionSettings
-from espnet3.parallel.worker_env import current_env
+from espnet3.parallel.worker_env import WORKER_SETUP, check_env, current_env
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_writer import RecordWriter
@@ -85,7 +85,7 @@ def make_setup(
 
     def setup() -> dict[str, Any]:
         keep_model(stage)
-        return {"engine": job.build_engine(build_env(), build_on_cpu)}
+        return {"engine": job.build_engine(check_env(build_env(), WORKER_SETUP), build_on_cpu)}
 
     return setup
 

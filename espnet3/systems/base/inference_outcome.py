@@ -8,6 +8,7 @@ from typing import Any
 
 from espnet3.components.inference.usage import ProcessState
 from espnet3.errors import InferenceError
+from espnet3.systems.base.inference_remarks import Remarks
 from espnet3.systems.base.inference_writer import WrittenSample
 from espnet3.utils.redaction import redact_message
 from espnet3.utils.types import Seconds
@@ -86,8 +87,8 @@ class Outcome:
     fields: list[str] = field(default_factory=list)
     """Output fields, once known."""
     artifact_fields: set[str] = field(default_factory=set)
-    num_joined: int = 0
-    """Values with line breaks."""
+    remarks: Remarks = field(default_factory=Remarks)
+    """What is odd without being an error."""
     cost: float = 0.0
     """Sum of the batches' costs."""
     worker: str | None = None
@@ -106,6 +107,6 @@ class Outcome:
         self.retried |= other.retried
         self.fields = self.fields or other.fields
         self.artifact_fields |= other.artifact_fields
-        self.num_joined += other.num_joined
+        self.remarks.add(other.remarks)
         self.cost += other.cost
         self.process = other.process or self.process

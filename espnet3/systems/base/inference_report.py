@@ -13,6 +13,7 @@ from typing import Any
 
 import espnet3
 from espnet3.systems.base.inference_outcome import Failure, Outcome
+from espnet3.systems.base.inference_remarks import SplitBatches
 from espnet3.utils.fingerprint import fingerprint
 from espnet3.utils.path_utils import write_json
 from espnet3.utils.types import Seconds
@@ -87,6 +88,8 @@ class InferenceReport:
     """Worker, number of samples and cost of each batch that did not fit into memory."""
     workers: dict[str, WorkerReport] = dataclasses.field(default_factory=dict)
     """What each worker did, or ``driver``."""
+    split_batches: SplitBatches = dataclasses.field(default_factory=SplitBatches)
+    """Batches that were taken apart, though not for a lack of memory."""
     verified: dict[str, Any] | None = None
     """What ``execution.verify`` has found."""
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -101,6 +104,7 @@ class InferenceReport:
         self.workers.setdefault(name, WorkerReport()).add(outcome, num_new)
         self.failures += outcome.failures
         self.retried |= outcome.retried
+        self.split_batches.add(outcome.remarks.split)
         self.oom_events += [{"worker": name, **event} for event in outcome.oom_events]
         if self.audio_seconds is not None and outcome.audio_seconds is not None:
             self.audio_seconds += outcome.audio_seconds
@@ -121,6 +125,7 @@ class InferenceReport:
             "num_failed": len(self.failures),
             "num_retried": len(self.retried),
             "batches_out_of_memory": len(self.oom_events),
+            "split_batches": dataclasses.asdict(self.split_batches),
             "workers": workers,
             "parts": dict(self.parts),
             "fingerprint": fingerprint(dict(self.parts)),

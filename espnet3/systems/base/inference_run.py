@@ -19,6 +19,7 @@ from espnet3.systems.base.inference_journal import Journal
 from espnet3.systems.base.inference_outcome import Outcome
 from espnet3.systems.base.inference_progress import Progress, find_sample_rate
 from espnet3.systems.base.inference_rebuild import rebuild_journal
+from espnet3.systems.base.inference_remarks import Remarks
 from espnet3.systems.base.inference_report import REPORT_FILE, InferenceReport
 from espnet3.systems.base.inference_samples import find_id
 from espnet3.systems.base.inference_state import STATE_DIR, FinishedRun, discard
@@ -195,11 +196,13 @@ class _Run:
                 audio_seconds=None,
                 fields=writer.fields,
                 artifact_fields=set(writer.artifact_fields),
+                remarks=writer.remarks,
                 compute_seconds=seconds if index == 0 else 0.0,
             )
+            writer.remarks = Remarks()
 
     def _collect(self, outcomes: Generator[Outcome, None, None], progress: Progress) -> None:
-        num_joined = 0
+        remarks = Remarks()
         with contextlib.closing(outcomes) as stream:
             for outcome in stream:
                 self.journal.set_fields(outcome.fields, outcome.artifact_fields)
@@ -210,12 +213,11 @@ class _Run:
                     failure.sample_id = known or find_id(self.test_set.dataset, failure.index)
                 self.report.add(outcome, count)
                 self.failures.add(outcome.failures)
-                num_joined += outcome.num_joined
+                remarks.add(outcome.remarks)
                 progress.advance(count, outcome)
                 if outcome.failures:
                     self._check_failures()
-        if num_joined:
-            logger.warning("%d values had line breaks, replaced by spaces", num_joined)
+        remarks.log(self.test_set.name)
 
     def _check_failures(self) -> None:
         failed, execution = len(self.report.failures), self.settings.execution

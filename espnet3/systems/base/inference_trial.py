@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from espnet3.components.inference.model_mode import ModelMode
 from espnet3.components.inference.records import as_names, iter_records
 from espnet3.parallel.item_calls import bind_forward
+from espnet3.parallel.worker_env import build_local_env
 from espnet3.systems.base.settings import InferenceSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def show_trial(test_set: TestSet, settings: InferenceSettings) -> list[dict[str,
     Raises:
         Exception: What the data set, the model or the output function raises.
     """
-    env = test_set.provider.build_env_local()
+    env = build_local_env(test_set.provider)
     mode = ModelMode(env["model"], settings.execution)
     forward = bind_forward(type(test_set.runner), env)
     logger.info(

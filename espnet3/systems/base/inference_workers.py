@@ -26,6 +26,7 @@ from espnet3.parallel.parallel import (
 from espnet3.parallel.restarts import Restarts
 from espnet3.parallel.work_pieces import Finished
 from espnet3.parallel.work_pool import WorkPool
+from espnet3.parallel.worker_env import build_local_env
 from espnet3.systems.base.inference_engine import DecodeEngine
 from espnet3.systems.base.inference_job import DecodeJob, decode_units, find_capacity, make_setup
 from espnet3.systems.base.inference_outcome import Failure, Outcome
@@ -162,7 +163,7 @@ class Workforce:
         if self._engine is None or self._job is not job:
             # Its model may be too large to stay beside another one.
             self._drop_engine()
-            env = provider.build_env_local()
+            env = build_local_env(provider)
             self._engine = job.build_engine(env, job.cpu_builder(provider, provider))
             self._job = job
         return self._engine

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from espnet3.components.inference.records import check_record
-from espnet3.errors import ConfigError, DataError, InferenceError, ModelOutputError
+from espnet3.errors import ConfigError, DataError, InferenceError, ModelOutputError, ScpError
+from espnet3.systems.base.inference_remarks import Remarks
 from espnet3.utils.scp_utils import check_id, join_lines
+from espnet3.utils.types import UttId
 from espnet3.utils.writer_utils import to_scalar, write_artifact
 
 logger = logging.getLogger(__name__)
@@ -64,8 +66,8 @@ class RecordWriter:
         self.artifacts = dict(artifacts or {})
         self.artifact_fields: set[str] = set()
         """Fields that have files of their own."""
-        self.num_joined = 0
-        """Values whose line breaks became spaces."""
+        self.remarks = Remarks()
+        """What is odd about the values; whoever takes it puts a new one in its place."""
         self._allow_none = allow_none
         self._is_checked = False
         self._first_decides = not fields
@@ -75,7 +77,7 @@ class RecordWriter:
 
         Raises:
             ModelOutputError: If one is not a dict, or a value is a list.
-            ScpError: If an id is empty or holds whitespace.
+            ScpError: If an id is ``None`` or empty, or holds whitespace.
             DataError: If the id or a field is absent, or a value is ``None``.
             OSError: If a file cannot be written.
         """
@@ -91,8 +93,7 @@ class RecordWriter:
         check_record(record, idx_key=self.idx_key, fields=self.fields)
         if not self._is_checked:
             self._choose_fields(record)
-        sample_id = str(to_scalar(record[self.idx_key]))
-        check_id(sample_id, set())
+        sample_id = _read_id(record[self.idx_key])
         row = [sample_id]
         if self._first_decides and len(record) > len(self.fields) + 1:
             self._warn_of_more(sample_id, record)
@@ -101,14 +102,21 @@ class RecordWriter:
             if value is None and self._allow_none:
                 value = ""
             if isinstance(value, str | bool | int | float):
-                text = str(value)
-                joined = join_lines(text)
-                self.num_joined += joined != text
-                row.append(joined)
+                row.append(self._write_inline(field, value))
             else:
                 _refuse_unwritable(field, sample_id, value)
                 row.append(self._write_artifact(field, sample_id, value))
         return row
+
+    def _write_inline(self, field: str, value: str | float) -> str:
+        remarks = self.remarks
+        remarks.inline_fields.add(field)
+        if value != value:
+            remarks.num_nan[field] = remarks.num_nan.get(field, 0) + 1
+        text = str(value)
+        joined = join_lines(text)
+        remarks.num_joined += joined != text
+        return joined
 
     def _choose_fields(self, record: Mapping[str, Any]) -> None:
         fields = self.fields or [str(name) for name in record if name != self.idx_key]
@@ -116,6 +124,12 @@ class RecordWriter:
             raise InferenceError(f"the first record has nothing but its id ({self.idx_key})")
         for field in fields:
             if not _PLAIN_NAME.fullmatch(field):
+                if self._first_decides:
+                    raise ConfigError(
+                        f"the first record has the field {field!r}, which cannot be a file name",
+                        key="output_fn",
+                        hint="rename it, or list the fields to write in `output_keys`",
+                    )
                 raise ConfigError("cannot be the name of a file", key="output_keys", value=field)
         self.fields, self._is_checked = fields, True
 
@@ -131,8 +145,17 @@ class RecordWriter:
 
     def _write_artifact(self, field: str, sample_id: str, value: Any) -> str:
         self.artifact_fields.add(field)
+        self.remarks.file_fields.add(field)
         path = self.folder / field / safe_file_name(sample_id)
         return write_artifact(value, path, field_config=self.artifacts.get(field)).as_posix()
+
+
+def _read_id(value: Any) -> UttId:
+    value = to_scalar(value)
+    if value is None:
+        raise ScpError("sample id is None; every sample needs a text or a number as its id")
+    check_id(str(value), set())
+    return str(value)
 
 
 def safe_file_name(sample_id: str) -> str:

@@ -30,7 +30,7 @@ def check_measure(run: RunRequest) -> Iterator[Finding]:
         yield run.finding("metrics.compare_with", absent)
     if not run.runs("infer"):
         folder = settings.inference_dir
-        if settings.metrics and not folder.is_dir() and not run.has_own_stage():
+        if not folder.is_dir() and not run.has_own_stage():
             absent = MissingConfigError(
                 "no such folder", value=str(folder), hint=run_first("infer")
             )

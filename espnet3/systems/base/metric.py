@@ -58,7 +58,7 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
     entries = [_build(entry, index) for index, entry in enumerate(settings.metrics or [])]
     named = _name_entries(entries)
     folder = settings.inference_dir
-    test_names = (settings.test_names() or _find_test_sets(folder)) if named else []
+    test_names = settings.test_names() or _find_test_sets(folder)
     undecoded = find_undecoded(folder, test_names)
     if undecoded and (not settings.allow_incomplete or len(undecoded) == len(test_names)):
         refuse_incomplete(undecoded)

@@ -211,8 +211,8 @@ class MeasureSettings:
     others: dict[str, Any] = rest("Keys that only interpolations read.")
 
     def __post_init__(self) -> None:
-        if self.metrics is None:
-            raise SettingError("must be set to a list of metrics", key="metrics")
+        if not self.metrics:
+            raise SettingError("must list at least one metric", key="metrics")
 
     def test_names(self) -> list[str]:
         """Return the configured names of test sets, an empty list if there are none."""

@@ -57,6 +57,12 @@ def save(tmp_path, monkeypatch):
     return make
 
 
+def test_a_provider_that_builds_nothing_is_named(save, monkeypatch):
+    monkeypatch.setattr(Provider, "build_worker_setup_fn", lambda self: lambda: None)
+    with pytest.raises(ValueError, match="build_worker_setup_fn must return a dict, got NoneType"):
+        run_spec_file(save([0]))
+
+
 def test_without_a_result_file_the_results_are_returned(save):
     assert run_spec_file(save([0, [1, 3]])) == [
         {"words": ["a!"], "rank": "1", "of": "3"},

@@ -7,7 +7,13 @@ import cloudpickle
 import pytest
 
 from espnet3.parallel.parallel import DictReturnWorkerPlugin
-from espnet3.parallel.worker_env import Context, EnvSelector, LazyEnv, wrap_func_with_worker_env
+from espnet3.parallel.worker_env import (
+    Context,
+    EnvSelector,
+    LazyEnv,
+    build_local_env,
+    wrap_func_with_worker_env,
+)
 
 HERE = Context(path=(), directory=os.curdir)
 
@@ -81,6 +87,16 @@ def test_the_plugin_keeps_the_dict_and_names_the_worker(monkeypatch):
     DictReturnWorkerPlugin(lambda: {"a": 1}).setup(worker)
     assert worker.plugins["env"] == {"a": 1}
     assert os.environ["DASK_WORKER_ID"] == "w7"
+
+
+def test_an_environment_that_is_no_dict_is_named():
+    class Forgetful:
+        def build_env_local(self):
+            pass
+
+    wanted = "Forgetful.build_env_local must return a dict, got NoneType"
+    with pytest.raises(ValueError, match=wanted):
+        build_local_env(Forgetful())
 
 
 def test_the_plugin_refuses_what_is_no_dict():

@@ -38,6 +38,9 @@ class Toy:
     def infer(self):
         raise TypeError("unexpected keyword argument 'oops'")
 
+    def leaving(self):
+        raise SystemExit(4)
+
     def interrupted(self):
         raise KeyboardInterrupt
 
@@ -54,6 +57,13 @@ def toy(tmp_path):
 def test_stages_run_in_the_order_given(toy):
     run_stages(toy, ["train", "prepare"])
     assert toy.calls == ["train", "prepare"]
+
+
+def test_a_stage_that_leaves_the_program_says_where(toy, caplog):
+    with pytest.raises(SystemExit):
+        run_stages(toy, ["leaving"])
+    assert "stage leaving: the program was left by SystemExit(4) in " in caplog.text
+    assert "test_stages_utils.py:" in caplog.text
 
 
 def test_each_stage_has_its_own_log_without_cross_talk(toy, tmp_path):

@@ -86,6 +86,7 @@ def test_a_function_of_ones_own_has_the_digest_of_its_source_as_version():
         ("xyz", r"there are lowercase, nfkc"),
         (f"{__name__}.GOLDEN", "must be a function"),
         (f"{__name__}.nothing", "nothing"),
+        ("builtins.len", r"normalizer = 'builtins.len': returned \d+, which is a int and no text"),
     ],
 )
 def test_what_is_no_normaliser_is_named(name, message):

@@ -73,7 +73,7 @@ def test_data_without_files_are_left_to_the_stage(config, caplog):
 
 
 def test_measure_always_runs_over_what_infer_wrote(tmp_path):
-    config = OmegaConf.create({"inference_dir": str(tmp_path), "metrics": []})
+    config = OmegaConf.create({"inference_dir": str(tmp_path), "metrics": [{"metric": {}}]})
     assert plan_measure(config).inputs == (tmp_path,)
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "hyp.scp").touch()

@@ -18,8 +18,8 @@ from tests.unit.systems.base.toy_inference import execution, report
 FIELDS = {
     "test_set", "num_samples", "num_done", "num_resumed", "num_failed", "num_retried",
     "seconds", "compute_seconds", "audio_seconds", "rtf", "rtfx", "padding_waste", "batching",
-    "max_cost", "num_workers", "workers", "worker_deaths", "batches_out_of_memory", "oom_events",
-    "verified", "versions", "parts", "fingerprint", "failures",
+    "max_cost", "split_batches", "num_workers", "workers", "worker_deaths", "batches_out_of_memory",
+    "oom_events", "verified", "versions", "parts", "fingerprint", "failures",
 }  # fmt: skip
 
 

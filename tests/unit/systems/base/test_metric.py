@@ -102,6 +102,16 @@ def test_a_metric_without_inputs_names_its_class(inference_dir):
         run(inference_dir, entry(f"{HERE}.CountsLines", inputs=None))
 
 
+@pytest.mark.parametrize("settings", [{}, {"merge": True}])
+def test_no_metrics_leave_earlier_scores_alone(inference_dir, settings):
+    run(inference_dir, entry(WER))
+    before = {path: path.read_bytes() for path in inference_dir.glob("metrics*")}
+    with pytest.raises(ValueError, match="metrics: must list at least one metric"):
+        run(inference_dir, **settings)
+    assert {path: path.read_bytes() for path in inference_dir.glob("metrics*")} == before
+    assert len(before) == 3
+
+
 def test_no_test_sets_is_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="No test sets found"):

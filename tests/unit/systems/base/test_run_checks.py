@@ -18,6 +18,7 @@ from espnet3.utils.run_checks import RunRequest, check_run
 STOPPING = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "valid/lss"}
 RECOGNIZER = "espnet3.systems.asr.recognizer.SpeechRecognizer"
 MODEL = "espnet3.systems.asr.models.asr_model.ASRModel"
+METRIC = {"metric": {"_target_": "src.metrics.Own"}}
 ENCODER = {"type": "conformer", "output_size": 32}
 
 
@@ -160,7 +161,7 @@ def columns(tmp_path, stages="", **metrics: Any) -> list[tuple[str | None, Any, 
     (tmp_path / "test").mkdir(exist_ok=True)
     for name in ("ref", "hyp", "speaker"):
         (tmp_path / "test" / f"{name}.scp").write_text("")
-    metrics = {"inference_dir": str(tmp_path), "metrics": [], **metrics}
+    metrics = {"inference_dir": str(tmp_path), "metrics": [METRIC], **metrics}
     return measure_errors(request(stages, metrics=metrics))
 
 
@@ -198,7 +199,7 @@ def test_a_table_must_exist_and_belong_to_a_test_set(tmp_path):
 
 def test_nothing_is_said_of_columns_while_their_stage_is_unknown(tmp_path):
     assert columns(tmp_path, "report", breakdown=["x"]) == []
-    metrics = {"inference_dir": str(tmp_path / "empty"), "breakdown": ["x"], "metrics": []}
+    metrics = {"inference_dir": str(tmp_path / "empty"), "breakdown": ["x"], "metrics": [METRIC]}
     assert measure_errors(request(metrics=metrics)) == []
 
 
@@ -207,7 +208,11 @@ def test_columns_that_infer_will_write(tmp_path):
         "dataset": {"test": [{"name": "test"}]},
         "output_fn": "espnet3.systems.asr.outputs.build_scored_output",
     }
-    metrics = {"inference_dir": str(tmp_path), "metrics": [], "breakdown": ["confidence", "gender"]}
+    metrics = {
+        "inference_dir": str(tmp_path),
+        "metrics": [METRIC],
+        "breakdown": ["confidence", "gender"],
+    }
     run = request("infer measure", inference=inference, metrics=metrics)
     ((key, value, hint),) = measure_errors(run)
     assert (key, value) == ("breakdown[1]", "gender")
@@ -243,8 +248,14 @@ def test_a_misspelt_path_to_pack_is_found_before_the_run(tmp_path):
     assert list(check_pack(request(publication=publication))) == []
 
 
+def test_a_list_without_metrics_is_a_mistake(tmp_path):
+    metrics = {"inference_dir": str(tmp_path), "metrics": []}
+    wanted = ["metrics: must list at least one metric"]
+    assert errors(check_measure(request(metrics=metrics))) == wanted
+
+
 def test_an_earlier_run_to_compare_with_must_exist(tmp_path):
-    metrics = {"inference_dir": str(tmp_path), "metrics": [], "compare_with": "nothing"}
+    metrics = {"inference_dir": str(tmp_path), "metrics": [METRIC], "compare_with": "nothing"}
     assert errors(check_measure(request(metrics=metrics))) == ["compare_with: no such folder"]
     metrics["compare_with"] = str(tmp_path)
     assert errors(check_measure(request(metrics=metrics))) == []
