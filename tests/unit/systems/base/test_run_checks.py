@@ -199,6 +199,7 @@ def test_a_table_must_exist_and_belong_to_a_test_set(tmp_path):
 
 def test_nothing_is_said_of_columns_while_their_stage_is_unknown(tmp_path):
     assert columns(tmp_path, "report", breakdown=["x"]) == []
+    (tmp_path / "empty").mkdir()
     metrics = {"inference_dir": str(tmp_path / "empty"), "breakdown": ["x"], "metrics": [METRIC]}
     assert measure_errors(request(metrics=metrics)) == []
 
