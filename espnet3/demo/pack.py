@@ -11,7 +11,7 @@ from typing import Any
 import espnet3
 from espnet3.demo.pack_plan import INFER_CONFIG, DemoPlan, plan_demo
 from espnet3.demo.pinning import pin_tag
-from espnet3.demo.record import PackRecord
+from espnet3.demo.record import README_FILE, PackRecord
 from espnet3.demo.requirements import installed_gradio, needs_of_model, pin_requirements
 from espnet3.demo.resolve import DEMO_FILE, system_hook
 from espnet3.demo.run_checks import check_page
@@ -25,7 +25,6 @@ from espnet3.utils.path_utils import write_text
 
 logger = logging.getLogger(__name__)
 
-README = "README.md"
 README_TEMPLATE = "demo_readme.md"
 
 
@@ -65,8 +64,8 @@ def pack_demo(system: Any) -> Path:
         if plan.infer_config is not None:
             record.write(INFER_CONFIG, bundle.dump_yaml(plan.infer_config))
         record.write(DEMO_FILE, bundle.dump_yaml(plan.demo_config))
-        if not (folder / README).exists():
-            write_text(folder / README, _render_readme(plan, system))
+        if not (folder / README_FILE).exists():
+            write_text(folder / README_FILE, _render_readme(plan, system))
     logger.info("packed demo: %s files=%d", folder, len(record.files))
     return folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import shutil
@@ -15,6 +14,8 @@ from espnet3.utils.path_utils import atomic_path, is_inside, write_json, write_t
 logger = logging.getLogger(__name__)
 
 RECORD_FILE = ".demo_manifest.json"
+README_FILE = "README.md"
+"""Written where there is none, and from then on its owner's: it is not on the list."""
 
 
 class PackRecord:
@@ -37,14 +38,11 @@ class PackRecord:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / RECORD_FILE
-        if path.is_file():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                content = json.loads(path.read_text(encoding="utf-8"))
-                names = content["files"]
-                self._old = {str(name) for name in names if isinstance(names, list)}
-                if bool(content.get("linked")) != self._is_linked:
-                    self._remove_all(self._old)
+        known = _read(self._folder)
+        if known is not None:
+            self._old = set(known[0])
+            if known[1] != self._is_linked:
+                self._remove_all(self._old)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
@@ -101,6 +99,24 @@ class PackRecord:
 
     def _save(self, files: set[str]) -> None:
         write_json(self._folder / RECORD_FILE, {"files": sorted(files), "linked": self._is_linked})
+
+
+def read_record(folder: Path) -> frozenset[str] | None:
+    """Return the files that packing wrote into a demo folder, ``None`` where it left no list."""
+    known = _read(folder)
+    return None if known is None else known[0]
+
+
+def _read(folder: Path) -> tuple[frozenset[str], bool] | None:
+    """Return the files of the list, and whether they are links."""
+    try:
+        content = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        names = content["files"]
+        return frozenset(map(str, names if isinstance(names, list) else ())), bool(
+            content.get("linked")
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _link(place: Path, source: Path) -> None:

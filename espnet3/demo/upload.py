@@ -11,18 +11,18 @@ from typing import Any, Literal
 import yaml
 
 from espnet3.demo.pack_plan import choose_out_dir
-from espnet3.demo.record import RECORD_FILE
+from espnet3.demo.record import README_FILE, RECORD_FILE, read_record
 from espnet3.demo.resolve import DEMO_FILE, read_settings
 from espnet3.demo.settings import UploadDemoSettings
 from espnet3.errors import BundleError, ConfigError
 from espnet3.publication.model_card import check_front_matter, read_card
 from espnet3.publication.pack_checks import check_text
 from espnet3.publication.pack_inputs import as_config, find_recipe_root
+from espnet3.publication.upload_files import list_files
 from espnet3.publication.upload_plan import (
     RepositoryKind,
     UploadPlan,
     default_message,
-    list_files,
     read_upload_settings,
 )
 
@@ -57,7 +57,7 @@ class DemoUpload:
         plan = self.upload
         check_text(plan.bundle, plan.recipe_root, plan.secret_scan, verb="upload",
                    key="demo_config.pack.secret_scan")  # fmt: skip
-        readme = plan.bundle / "README.md"
+        readme = plan.bundle / README_FILE
         text = read_card(readme) if readme.is_file() else ""
         check_front_matter(text)
         if self.settings.repo_type == "space":
@@ -86,7 +86,9 @@ def plan_upload_demo(system: Any) -> DemoUpload:
         bundle=folder,
         settings=settings,
         repository=str(settings.repository),
-        files=list_files(folder, settings.ignore_pattern_list),
+        files=list_files(
+            folder, settings.ignore_pattern_list, _packed_files(folder), section=SECTION
+        ),
         recipe_root=find_recipe_root({"training": config}),
         secret_scan=demo.pack.secret_scan,
         message=settings.commit_message or default_message("demo"),
@@ -94,6 +96,11 @@ def plan_upload_demo(system: Any) -> DemoUpload:
         kind=_kind(settings),
     )
     return DemoUpload(settings=settings, upload=plan)
+
+
+def _packed_files(folder: Path) -> frozenset[str] | None:
+    files = read_record(folder)
+    return None if files is None else frozenset({*files, README_FILE, RECORD_FILE})
 
 
 def _kind(settings: UploadDemoSettings) -> RepositoryKind:
@@ -149,7 +156,7 @@ def _check_space(card: str, folder: Path, settings: UploadDemoSettings) -> None:
             raise ConfigError(
                 "is not what a Space needs",
                 key=name,
-                file=folder / "README.md",
+                file=folder / README_FILE,
                 value=fields.get(name),
                 hint="remove the README and run pack_demo again, where Gradio is installed",
             )

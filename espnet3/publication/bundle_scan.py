@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,10 @@ from espnet3.publication.array_files import holds_objects
 from espnet3.publication.inference_description import load_described
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.publication.model_layout import lay_out
+from espnet3.publication.path_rewrite import absolute
 from espnet3.publication.security import BundlePolicy, bundle_policy
 from espnet3.publication.session_backend import STOCK_PROVIDER, Trust
+from espnet3.publication.upload_files import unlisted_files
 from espnet3.publication.yaml_links import iter_named, linked_files
 from espnet3.utils.import_utils import import_object, use_target_policy
 from espnet3.utils.printable import printable, printable_errors
@@ -32,7 +33,6 @@ Kind = Literal[
     "secret", "path", "pickle", "link", "device", "manifest", "config", "size", "trust"
 ]  # fmt: skip
 
-_HOME_FOLDER = re.compile(r"(?<![\w./-])(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[\w.-]+")
 _PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill"})
 _CHECKPOINTS = frozenset({".ckpt", ".pth", ".pt", ".bin", ".safetensors"})
 _ARRAYS = frozenset({".npy", ".npz"})
@@ -73,6 +73,7 @@ def scan_bundle(root: Path) -> list[ScanFinding]:
             f"{root} is not a bundle: it has neither {bundle.META_FILE} nor "
             f"{bundle.INFERENCE_CONFIG}"
         )
+    root = absolute(root)
     found: list[ScanFinding] = []
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
@@ -88,16 +89,10 @@ def scan_bundle(root: Path) -> list[ScanFinding]:
 
 
 def _scan_text(path: Path, name: str) -> Iterator[ScanFinding]:
-    text = scrub.read_small_text(path)
-    if text is None:
-        return
-    host_paths = scrub.HostPaths(None, Path.cwd())
-    for finding in scrub.scan_text(text, host_paths):
-        kind: Kind = "path" if finding.kind == scrub.HOST_PATH else "secret"
+    for finding in scrub.scan_file(path, scrub.HostPaths(None, Path.cwd()), homes=True):
+        is_path = finding.kind in (scrub.HOST_PATH, scrub.HOME_FOLDER)
+        kind: Kind = "path" if is_path else "secret"
         yield ScanFinding(kind=kind, place=f"{name}:{finding.line}", note=finding.kind)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if _HOME_FOLDER.search(line) and not host_paths.search(line):
-            yield ScanFinding(kind="path", place=f"{name}:{number}", note="somebody's home folder")
 
 
 def _scan_objects(path: Path, name: str) -> Iterator[ScanFinding]:
@@ -128,10 +123,8 @@ def _scan_manifest(root: Path) -> Iterator[ScanFinding]:
         yield ScanFinding(kind="manifest", place=bundle.MANIFEST_FILE, note=note)
         return
     listed = {bundle.MANIFEST_FILE, *(name for name, _, _ in entries)}
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_file() and name not in listed:
-            yield ScanFinding(kind="manifest", place=name, note="was put there after packing")
+    for name in unlisted_files(root, listed):
+        yield ScanFinding(kind="manifest", place=name, note="was put there after packing")
 
 
 def _scan_golden(root: Path) -> Iterator[ScanFinding]:

@@ -11,25 +11,15 @@ from pathlib import Path, PurePosixPath
 from espnet3.publication.bundle import is_own_bundle
 from espnet3.publication.file_kinds import require_plain
 from espnet3.publication.path_patterns import PathPatterns
+from espnet3.utils.stage_report import report_paths
 
 logger = logging.getLogger(__name__)
 
-ALWAYS_SKIPPED = (
-    "__pycache__",
-    "*.pyc",
-    ".git",
-    ".venv",
-    ".pixi",
-    ".ipynb_checkpoints",
-    ".DS_Store",
-    ".*.lock",
-    ".env*",
-    ".netrc",
-    "*.pem",
-    "id_rsa*",
-    ".ssh",
-    ".aws",
-)
+LITTER = ("__pycache__", "*.pyc", ".ipynb_checkpoints", ".DS_Store")
+"""What programs leave in the folders that they work in."""
+PRIVATE = (".env*", ".netrc", "*.pem", "id_rsa*", ".ssh", ".aws")
+"""Names under which people keep secrets."""
+ALWAYS_SKIPPED = (*LITTER, *PRIVATE, ".git", ".venv", ".pixi", ".*.lock")
 STAGE_REPORTS = ("*.run.json", "**/*.config/*_config.yaml", "*.upload.json")
 """What stages write beside their logs and outputs: host, command line, snapshots, receipts."""
 DECODING_OUTPUT = ("decode", "decode_*", "decode_dir")
@@ -89,6 +79,8 @@ class Selection:
                 continue
             if is_experiment and (self._is_decoding_output(entry) or _was_packed(entry)):
                 continue
+            if _is_stage_log(entry, is_experiment=is_experiment):
+                continue
             if entry.is_dir():
                 yield from self._walk(entry, relative, top, is_experiment, (*parents, real))
             elif entry.is_file():
@@ -134,6 +126,11 @@ class Selection:
 def _holds_test_sets(folder: Path) -> bool:
     """Tell whether ``infer`` wrote into a folder: it marks each test set."""
     return any(next(folder.glob(mark), None) for mark in (".infer", "*/.infer"))
+
+
+def _is_stage_log(entry: Path, *, is_experiment: bool) -> bool:
+    """Tell whether a file is the log of a stage, which tells much about the machine it ran on."""
+    return entry.suffix == ".log" and (is_experiment or report_paths(entry)[0].exists())
 
 
 def _was_packed(entry: Path) -> bool:

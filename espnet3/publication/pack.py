@@ -35,8 +35,6 @@ from espnet3.utils.types import PathLike
 
 logger = logging.getLogger(__name__)
 
-_CODE_SUFFIXES = frozenset({".py", ".sh"})
-
 
 def pack_model(
     system: PackableSystem,
@@ -135,8 +133,8 @@ def _relocate_copies(plan: PackPlan, root: Path, relocator: Relocator) -> None:
     host_paths = scrub.HostPaths(plan.inputs.recipe_root, Path.cwd())
     for destination in plan.copies:
         path = root / destination
-        text = scrub.read_small_text(path)
-        if text is None or path.suffix in _CODE_SUFFIXES:
+        text = scrub.read_data_text(path)
+        if text is None:
             continue
         folder = PurePosixPath(destination).parent.as_posix()
         new = _relocate_text(path, text, folder, relocator, host_paths)

@@ -60,12 +60,12 @@ def check_model_files(root: Path) -> None:
 
 
 def find_leaks(root: Path, host_paths: scrub.HostPaths | None) -> list[str]:
-    """Return ``file:line: kind`` of every secret, and path of this machine, in text files."""
+    """Return ``file:line: kind`` of every secret, and path of this machine, in texts."""
     return [
         f"{path.relative_to(root)}:{finding.line}: {finding.kind}"
         for path in sorted(root.rglob("*"))
         if path.is_file()
-        for finding in scrub.scan_text(scrub.read_small_text(path) or "", host_paths)
+        for finding in scrub.scan_file(path, host_paths)
     ]
 
 

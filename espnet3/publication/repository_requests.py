@@ -109,7 +109,7 @@ class RepositoryRequests:
             create_pr=settings.create_pr,
             commit_message=self._plan.message,
             commit_description=self._plan.description,
-            ignore_patterns=settings.ignore_pattern_list or None,
+            ignore_patterns=self._plan.unsent or None,
             delete_patterns=settings.delete_pattern_list or None,
         )
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from espnet3.publication.text_files import iter_pieces
 from espnet3.utils.redaction import MASK
 
-TEXT_SUFFIXES = frozenset(
+DATA_SUFFIXES = frozenset(
     {
         ".cfg",
         ".csv",
@@ -19,8 +20,7 @@ TEXT_SUFFIXES = frozenset(
         ".json",
         ".jsonl",
         ".md",
-        ".py",
-        ".sh",
+        ".scp",
         ".toml",
         ".tsv",
         ".txt",
@@ -28,9 +28,12 @@ TEXT_SUFFIXES = frozenset(
         ".yml",
     }
 )
+"""Text files in which paths of this machine are rewritten; others are only searched."""
 HOST_PATH = "path of this machine"
 """Kind of a finding that is no secret."""
-MAX_TEXT_BYTES = 8 * 2**20
+HOME_FOLDER = "somebody's home folder"
+"""Kind of a finding that is no secret, either."""
+MAX_DATA_BYTES = 256 * 2**20
 
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:token|secret|password|passwd|credentials?|apikey)$"
@@ -38,16 +41,26 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUES = {
-    "Hugging Face token": r"\bhf_[A-Za-z0-9]{16,}\b",
-    "AWS access key": r"\bAKIA[0-9A-Z]{16}\b",
-    "GitHub token": r"\b(?:gh[opusr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})\b",
-    "GitLab token": r"\bglpat-[A-Za-z0-9_-]{16,}",
-    "Slack token": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
-    "JSON web token": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
-    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "password in a URL": r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"{}<>]+:[^\s/@'\"{}<>]+@",
+    "Hugging Face token": (("hf_",), r"\bhf_[A-Za-z0-9]{16,}\b"),
+    "AWS access key": (("AKIA",), r"\bAKIA[0-9A-Z]{16}\b"),
+    "GitHub token": (
+        ("gho_", "ghp_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        r"\b(?:gh[opusr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})\b",
+    ),
+    "GitLab token": (("glpat-",), r"\bglpat-[A-Za-z0-9_-]{16,}"),
+    "Slack token": (("xox",), r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    "JSON web token": (
+        ("eyJ",),
+        r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    ),
+    "private key": (("PRIVATE KEY",), r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "password in a URL": (
+        ("://",),
+        r"\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"{}<>]+:[^\s/@'\"{}<>]+@",
+    ),
 }
-_SECRET_PATTERNS = {kind: re.compile(pattern) for kind, pattern in _SECRET_VALUES.items()}
+_SECRET_PATTERNS = {kind: re.compile(pattern) for kind, (_, pattern) in _SECRET_VALUES.items()}
+_HOME = re.compile(r"(?<![\w./-])(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,26 +124,62 @@ class HostPaths:
 
     def shorten(self, text: str) -> str:
         """Replace the recipe root and the working directory by ``.``, the home folder by ``~``."""
+        if not self.search(text):
+            return text
         return self._pattern.sub(lambda match: self._names[match.group()], text)
 
     def search(self, text: str) -> bool:
         """Tell whether a text names one of the folders."""
-        return self._pattern.search(text) is not None
+        is_near = any(name in text for name in self._names)
+        return is_near and self._pattern.search(text) is not None
 
 
-def scan_text(text: str, host_paths: HostPaths | None = None) -> Iterator[Finding]:
-    """Find secrets, and paths of this machine, line by line."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        for kind, pattern in _SECRET_PATTERNS.items():
+def scan_text(
+    text: str, host_paths: HostPaths | None = None, *, first_line: int = 1, homes: bool = False
+) -> Iterator[Finding]:
+    """Find secrets, and paths of this machine, line by line.
+
+    Args:
+        text: Whole lines.
+        host_paths: Folders that must not be named.
+        first_line: Number of the first line.
+        homes: Also find the home folders of other people.
+    """
+    # Looking for a literal is a hundred times faster than looking for a pattern.
+    patterns = {
+        kind: _SECRET_PATTERNS[kind]
+        for kind, (marks, _) in _SECRET_VALUES.items()
+        if any(mark in text for mark in marks)
+    }
+    has_place = host_paths is not None and host_paths.search(text)
+    homes = homes and _HOME.search(text) is not None
+    if not (patterns or has_place or homes):
+        return
+    for number, line in enumerate(text.split("\n"), start=first_line):
+        for kind, pattern in patterns.items():
             if pattern.search(line):
                 yield Finding(line=number, kind=kind)
-        if host_paths is not None and host_paths.search(line):
+        if has_place and host_paths is not None and host_paths.search(line):
             yield Finding(line=number, kind=HOST_PATH)
+        elif homes and _HOME.search(line):
+            yield Finding(line=number, kind=HOME_FOLDER)
 
 
-def read_small_text(path: Path) -> str | None:
-    """Return the text of a text file of moderate size, ``None`` for anything else."""
-    if path.suffix.lower() not in TEXT_SUFFIXES or path.stat().st_size > MAX_TEXT_BYTES:
+def scan_file(
+    path: Path, host_paths: HostPaths | None = None, *, homes: bool = False
+) -> Iterator[Finding]:
+    """Find in a file of any name and size what :func:`scan_text` finds, if it holds text."""
+    seen: set[Finding] = set()
+    for first_line, text in iter_pieces(path):
+        for finding in scan_text(text, host_paths, first_line=first_line, homes=homes):
+            if finding not in seen:
+                seen.add(finding)
+                yield finding
+
+
+def read_data_text(path: Path) -> str | None:
+    """Return the text of a data file that is not huge, ``None`` for anything else."""
+    if path.suffix.lower() not in DATA_SUFFIXES or path.stat().st_size > MAX_DATA_BYTES:
         return None
     try:
         return path.read_text(encoding="utf-8")

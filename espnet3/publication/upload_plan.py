@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 import espnet3
 from espnet3.errors import BundleError, ConfigError, MissingConfigError
 from espnet3.publication import bundle
-from espnet3.publication.file_kinds import require_plain
 from espnet3.publication.model_card import check_front_matter, read_card
 from espnet3.publication.pack_checks import check_text
 from espnet3.publication.pack_inputs import (
@@ -27,6 +25,7 @@ from espnet3.publication.pack_inputs import (
 from espnet3.publication.repository_name import check_repository, find_other_name
 from espnet3.publication.scores import by_test_set, read_scores
 from espnet3.publication.settings import PackSettings, UploadSettings
+from espnet3.publication.upload_files import list_files, unsent_patterns
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.settings import parse_settings
 
@@ -78,6 +77,11 @@ class UploadPlan:
         return sum(size for _, size in self.files)
 
     @property
+    def unsent(self) -> list[str]:
+        """Patterns of all that the folder holds besides ``files`` now."""
+        return unsent_patterns(self.bundle, self.files, self.settings.ignore_pattern_list)
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """What is probably not meant: examples of the model card that load something else."""
         card = self.bundle / "README.md"
@@ -122,7 +126,8 @@ def plan_upload(system: Any, git_head: str = "") -> UploadPlan:
     pack = _read_pack_settings(given["publication"])
     root = find_recipe_root(given) or find_recipe_root({"training": given["publication"]})
     folder = _find_bundle(pack, given["training"], root)
-    files = list_files(folder, settings.ignore_pattern_list)
+    packed = _packed_files(folder)
+    files = list_files(folder, settings.ignore_pattern_list, packed, section=SECTION)
     meta = _check_layout(folder, dict(files))
     recipe = read_value(given["training"], "recipe") or folder.parent.name
     return UploadPlan(
@@ -192,39 +197,22 @@ def _find_bundle(pack: PackSettings, training: DictConfig | None, root: Path | N
     return folder
 
 
-def list_files(folder: Path, ignored: Sequence[str]) -> tuple[tuple[str, int], ...]:
-    """Return path and size in bytes of the files that an upload sends.
-
-    Raises:
-        BundleError: If there is a link that the Hub client would drop or that leads out, or a pipe,
-            socket or device.
-    """
-    found: list[tuple[str, int]] = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            _check_link(path, folder)
-        require_plain(path, "pack again before the upload")
-        if path.is_file() and not any(fnmatch.fnmatch(name, pattern) for pattern in ignored):
-            found.append((name, path.stat().st_size))
-    return tuple(found)
-
-
-def _check_link(path: Path, folder: Path) -> None:
-    # The Hub client leaves out linked folders without a word.
-    if path.is_dir() or not path.exists() or not bundle.is_member(path, folder):
-        raise BundleError(
-            f"{path} is a link to a folder, to nothing or to a place outside of {folder}\n"
-            "  put the files themselves there, or pack again"
-        )
-
-
-def _check_layout(folder: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _packed_files(folder: Path) -> frozenset[str]:
     if not bundle.is_bundle(folder):
         raise BundleError(
             f"{folder} is not a bundle: it has no {bundle.META_FILE} with files\n"
             "  check publication_config.pack_model.out_dir, and run the stage pack_model"
         )
+    if not (folder / bundle.MANIFEST_FILE).is_file():
+        raise BundleError(
+            f"{folder} has no {bundle.MANIFEST_FILE}, so nobody knows which files were packed\n"
+            "  pack again before the upload"
+        )
+    names = (name for name, _, _ in bundle.read_manifest(folder))
+    return frozenset({bundle.MANIFEST_FILE, *names})
+
+
+def _check_layout(folder: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
     meta = bundle.read_meta(folder)
     bundle.read_artifacts(folder, meta)
     for name, size, _ in bundle.read_manifest(folder):

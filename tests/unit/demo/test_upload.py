@@ -99,6 +99,32 @@ def test_a_space_holds_the_demo_and_is_sent_nothing_twice(hub, packed, tried, ca
     assert space.heads["main"] == commit and "up to date: ada/digits holds this demo" in caplog.text
 
 
+def test_what_was_not_packed_stays_here(packed, client, tried):
+    write(packed / "src" / "mine.txt", "mine\n")
+    with pytest.raises(BundleError, match=r"was not packed: src/mine\.txt"):
+        upload_demo(system(packed))
+    assert (tried, client.calls) == ([], [])
+    upload_demo(system(packed, ignore_patterns="src/mine.txt"))
+    assert client.calls[1][1]["ignore_patterns"] == ["src/mine.txt"]
+
+
+@pytest.mark.parametrize("name", [".env.local", "keys/id_rsa.pub"])
+def test_of_a_folder_that_somebody_made_by_hand_private_files_stay_here(
+    packed, client, tried, name
+):
+    (packed / ".demo_manifest.json").unlink()
+    write(packed / name, "mine\n")
+    with pytest.raises(BundleError, match=f"was not packed: {name}"):
+        upload_demo(system(packed))
+    assert client.calls == []
+
+
+def test_what_the_trial_leaves_is_not_sent(packed, client, monkeypatch):
+    monkeypatch.setattr(trial, "try_out", lambda root: write(root / "src/__pycache__/a.pyc", b"x"))
+    upload_demo(system(packed))
+    assert client.calls[1][1]["ignore_patterns"] == ["src/__pycache__/a.pyc"]
+
+
 def test_who_is_not_logged_in_hears_so_before_the_demo_is_started(packed, tried, monkeypatch):
     monkeypatch.setattr("espnet3.publication.hub_errors.is_offline", lambda: False)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
@@ -202,8 +228,8 @@ def test_a_space_needs_its_fields(packed, client, tried, old, new, field):
 
 
 def test_secrets_do_not_leave(packed, client, tried):
-    (packed / "notes.txt").write_text("token: hf_" + "a1B2" * 9 + "\n")
-    with pytest.raises(BundleError, match=r"notes\.txt:1"):
+    write(packed / "app.py", "token = 'hf_" + "a1B2" * 9 + "'\n")
+    with pytest.raises(BundleError, match=r"app\.py:1"):
         upload_demo(system(packed))
     assert client.calls == []
 

@@ -41,6 +41,20 @@ def test_what_our_packing_writes_has_no_problems(root):
     assert kinds(root) == set()
 
 
+def test_a_relative_path_finds_what_an_absolute_one_finds(digits, monkeypatch):
+    root = digits.pack()
+    monkeypatch.chdir(digits.root)
+    assert kinds(root.relative_to(digits.root)) == set()
+    write(root / "id_rsa", "-----BEGIN RSA PRIVATE KEY-----\n")
+    assert kinds(root.relative_to(digits.root)) == {("secret", "id_rsa:1"), ("manifest", "id_rsa")}
+
+
+def test_what_programs_leave_in_the_folder_is_no_problem(root):
+    write(root / "src" / "__pycache__" / "a.cpython-311.pyc", b"x")
+    write(root / ".gitattributes", "*.bin filter=lfs\n")
+    assert kinds(root) == set()
+
+
 def test_files_that_hold_objects_are_found_without_reading_them(root):
     write(root / "a.pkl", pickle.dumps(Thing()))
     torch.save({"x": Thing()}, root / "b.ckpt")

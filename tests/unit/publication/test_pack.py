@@ -483,6 +483,29 @@ def test_secrets_in_copied_files_stop_packing(recipe, caplog, name, text, kind):
     assert kind in caplog.text
 
 
+def test_logs_of_stages_are_not_packed_whatever_is_excluded(recipe):
+    recipe.pack_model |= {"exclude": "*.csv", "include_data_dir": True}
+    write(recipe.exp_dir / "pack_model1.log", f"[host] at {recipe.root}\n")
+    write(recipe.root / "data" / "create_dataset.log", f"[host] at {recipe.root}\n")
+    write(recipe.root / "data" / "create_dataset.run.json", "{}")
+    assert not list(recipe.pack().rglob("*.log"))
+
+
+def test_a_log_of_another_kind_is_packed_unless_it_names_this_machine(recipe):
+    recipe.pack_model |= {"exclude": [], "include": "notes"}
+    log = write(recipe.root / "notes" / "sox.log", "rate 8000\n")
+    assert (recipe.pack() / "notes" / "sox.log").read_text() == "rate 8000\n"
+    write(log, f"wrote {recipe.root}/x.wav\n")
+    with pytest.raises(BundleError, match=r"notes/sox.log:1: path of this machine"):
+        recipe.pack()
+
+
+def test_lists_of_audio_files_lose_the_paths_of_this_machine(recipe):
+    recipe.pack_model["include"] = "lists"
+    write(recipe.root / "lists" / "wav.scp", f"a {recipe.root}/data/a.wav\n")
+    assert (recipe.pack() / "lists" / "wav.scp").read_text() == "a ./data/a.wav\n"
+
+
 def test_paths_of_this_machine_in_code_stop_packing(recipe):
     write(recipe.root / "src" / "a.py", f"DATA = '{recipe.root}/data'\n")
     with pytest.raises(BundleError, match=r"src/a.py:1: path of this machine"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet3.publication.scrub import HostPaths, redact, redact_text, scan_text
+from espnet3.publication.scrub import HostPaths, redact, redact_text, scan_file, scan_text
 
 SECRETS = [
     ("Hugging Face token", "hf_" + "aB3" * 10),
@@ -74,3 +74,52 @@ fragments = st.sampled_from([*(secret for _, secret in SECRETS), "hf_", "://", "
 @given(st.lists(fragments, max_size=6).map("".join))
 def test_redaction_is_stable(text):
     assert redact_text(redact_text(text)) == redact_text(text)
+
+
+TOKEN = SECRETS[0][1]
+LONG = "a line without anything of note\n" * 300_000
+FILES = {
+    "notebook.ipynb": (f'{{"cells": [\n"x = {TOKEN}"]}}'.encode(), 2),
+    "latin.txt": (f"caf\xe9\n{TOKEN}".encode("latin-1"), 2),
+    "utf16.txt": (f"one\ntwo\n{TOKEN}\n".encode("utf-16"), 3),
+    "utf16.be": (f"\ufeff{TOKEN}\n".encode("utf-16-be"), 1),
+    "utf8_with_mark.csv": (f"\ufeff{TOKEN}".encode(), 1),
+    "large.txt": (f"{LONG}{TOKEN}\n".encode(), 300_001),
+    "one_line.json": (b"[" + b"1, " * 2**19 + f'"{TOKEN}"]'.encode(), 1),
+    "cut.json": (b"x" * (2**20 - 9) + f" {TOKEN} ".encode() + b"x" * 2**20, 1),
+    "late_latin.log": (b"a\n" * 2**14 + f"\xe9 {TOKEN}".encode("latin-1"), 2**14 + 1),
+    "windows.html": (f"a\r\nb\r\n{TOKEN}\r\n".encode(), 3),
+    ".env": (f"HF_TOKEN={TOKEN}\n".encode(), 1),
+    "no_suffix": (TOKEN.encode(), 1),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_texts_are_searched_whatever_they_are_called_and_encoded_in(name, tmp_path):
+    content, line = FILES[name]
+    (tmp_path / name).write_bytes(content)
+    found = [(f.line, f.kind) for f in scan_file(tmp_path / name)]
+    assert found == [(line, "Hugging Face token")]
+
+
+def test_of_other_files_only_the_first_bytes_are_read(tmp_path, monkeypatch):
+    path = tmp_path / "weights.bin"
+    with path.open("wb") as stream:
+        stream.write(bytes(100))
+        stream.seek(2**40)  # takes no space; reading it would take hours
+        stream.write(TOKEN.encode())
+    assert list(scan_file(path)) == []
+
+
+def test_home_folders_of_others_are_found_on_request(tmp_path):
+    path = tmp_path / "wav.scp"
+    path.write_text("a /home/ada/a.wav\nb s3://x/home/b.wav\nc C:\\Users\\ada\\c.wav\n")
+    assert list(scan_file(path)) == []
+    found = [(f.line, f.kind) for f in scan_file(path, homes=True)]
+    assert found == [(1, "somebody's home folder"), (3, "somebody's home folder")]
+
+
+def test_a_long_line_without_secrets_is_searched_in_no_time(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a.b-" * 2**19 + "://")
+    assert list(scan_file(path)) == []

@@ -519,9 +519,37 @@ def test_what_was_changed_after_packing_is_not_uploaded(folder):
 
 def test_secrets_stay_here(folder, caplog):
     write(folder / "notes.txt", f"login: {OWNER_TOKEN}\n")
+    bundle.write_manifest(folder)
     with pytest.raises(BundleError, match=r"notes\.txt:1: Hugging Face token") as caught:
         upload(folder)
     assert OWNER_TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [".env", "id_rsa", "run.log", "deep/mine.txt", "src/x.ipynb"])
+def test_what_was_not_packed_stays_here(hub, folder, name):
+    write(folder / name, "mine\n")
+    with pytest.raises(BundleError, match=f"was not packed: {name}") as caught:
+        upload(folder)
+    assert "publication_config.upload_model.ignore_patterns" in str(caught.value)
+    assert hub.repositories == {}
+    upload(folder, ignore_patterns=[name])
+    assert name not in remote_files(hub)
+
+
+def test_what_programs_leave_in_the_folder_is_not_sent(hub, folder):
+    packed = local_files(folder)
+    for name in ("src/__pycache__/a.cpython-311.pyc", ".DS_Store", "a/.ipynb_checkpoints/[b].py"):
+        write(folder / name, b"x")
+    upload(folder)
+    assert remote_files(hub) == packed
+    upload(folder)
+    assert len(hub.repositories[NAME].commits) == 1
+
+
+def test_a_bundle_without_its_manifest_stays_here(folder):
+    (folder / "manifest.json").unlink()
+    with pytest.raises(BundleError, match="has no manifest.json"):
+        upload(folder)
 
 
 @pytest.mark.parametrize("target", ["..", "/etc/hostname", "nowhere"])
