@@ -186,9 +186,11 @@ class BundleInspector:
         expanded = self._expand(text, document)
         if "${" in expanded or "\0" in expanded:
             return
-        path = absolute(Path(expanded).expanduser(), self._root)
-        leaves = expanded.startswith(("/", "~")) or ".." in Path(expanded).parts
-        if leaves and not is_member(path, self._root):
+        place = Path(self._root, Path(expanded).expanduser())
+        path = absolute(place)
+        leaves = expanded.startswith(("/", "~")) or ".." in place.parts
+        # Behind a link ".." means something else than in the name.
+        if leaves and not (is_member(path, self._root) and place.resolve() == path.resolve()):
             if is_argument or is_path_key(key.rpartition(".")[2]) or _exists(path):
                 raise self._refusal(text, key, file, "lies outside of the bundle")
             return

@@ -433,6 +433,13 @@ def included(root: Path, trace: Path) -> None:
     write_bundle(root, {"defaults": ["more"], "model": {"_target_": BACKEND}})
 
 
+def up_behind_link(root: Path, trace: Path) -> None:
+    (root / "deep" / "er").mkdir(parents=True)
+    (root / "flat").mkdir()
+    (root / "deep" / "er" / "link").symlink_to("../../flat")
+    argument("${recipe_dir}/deep/er/link/../../secret.txt")(root, trace)
+
+
 def defaults_outside(root: Path, trace: Path) -> None:
     write(root.parent / "outside.yaml", {"model": {"_target_": "os.system"}})
     write_bundle(root, {"defaults": ["../../outside"], "model": {"_target_": BACKEND}})
@@ -679,6 +686,8 @@ KINDS = [
     Hostile(kind="`..` path", does="climbs out of the bundle",
             build=argument("${recipe_dir}/../secret.txt"), error=CODE,
             says="outside of the bundle"),
+    Hostile(kind="`..` behind a link to a folder inside", does="climbs out while its name stays in",
+            build=up_behind_link, error=CODE, says="outside of the bundle"),
     Hostile(kind="device file", does="never ends", build=argument("/dev/zero"), error=CODE,
             says="/dev/zero"),
     Hostile(kind="address", does="makes the model download something",

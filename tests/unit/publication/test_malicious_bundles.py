@@ -419,6 +419,25 @@ def test_a_link_that_leaves_the_bundle_is_refused(root, tmp_path):
         load(root, {"recipe_dir": ".", "model": model})
 
 
+@pytest.mark.parametrize("place", ["deep/er/link/../../secret.txt", "deep/er/link/../settings.txt"])
+def test_what_is_checked_is_what_is_read_behind_a_link(root, tmp_path, place):
+    (root / "deep" / "er").mkdir(parents=True)
+    (root / "flat").mkdir()
+    (root / "deep" / "er" / "link").symlink_to(root / "flat")
+    for path in (tmp_path / "secret.txt", root / "deep" / "secret.txt",
+                 root / "settings.txt", root / "deep" / "er" / "settings.txt"):  # fmt: skip
+        write(path, "s")
+    for value in (place, f"${{recipe_dir}}/{place}"):
+        with pytest.raises(UntrustedCodeError, match="outside of the bundle"):
+            load(root, {"recipe_dir": ".", "model": {**ECHO, "model_file": value}})
+
+
+def test_a_name_may_go_up_and_down_inside_of_the_bundle(root):
+    write(root / "a" / "x.txt", "x")
+    model = {**ECHO, "model_file": "${recipe_dir}/a/../a/x.txt"}
+    load(root, {"recipe_dir": ".", "model": model})
+
+
 def test_paths_in_a_packed_training_config_stay_in_the_bundle(root):
     write(root / "train.yaml", {"model": {**ECHO, "token_list": "/etc/passwd"}})
     model = {"_target_": f"{__name__}.TrustedBuilder", "train_config": "${recipe_dir}/train.yaml"}
