@@ -54,7 +54,12 @@ def run(args: argparse.Namespace) -> int:
     _check_address(args.host, args.port)
     from espnet3.demo.app_builder import build_demo_app
 
-    build_demo_app(args.folder).launch(server_name=args.host, server_port=args.port)
+    app = build_demo_app(args.folder)
+    try:
+        app.launch(server_name=args.host, server_port=args.port)
+    except OSError:  # taken while the model was loaded: Gradio's advice is not about our flags
+        _check_address(args.host, args.port)
+        raise
     return 0
 
 

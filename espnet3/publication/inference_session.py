@@ -24,6 +24,7 @@ from espnet3.publication.session_backend import (
     InputKey,
     Trust,
     build_pretrained,
+    check_flags,
 )
 from espnet3.utils.types import PathLike
 
@@ -105,6 +106,7 @@ class InferenceSession(BackendSession):
             enable_user_code: Make the bundle's code importable; ``None`` does so if its config
                 names it.
             trust_user_code: Vouch for the bundle's code and configs; they may then do anything.
+                Nothing but ``True`` does so: anything that is no ``bool`` is a ``TypeError``.
             user_code_paths: Import roots below the bundle root; default is what it declares.
             prefer_model_batch: See the class.
             fallback_to_single_on_batch_error: See the class.
@@ -170,6 +172,7 @@ class InferenceSession(BackendSession):
             **backend_kwargs: Override or extend the arguments of the model.
 
         Raises:
+            ArgumentTypeError: If a flag about code is no ``bool``; a ``TypeError``.
             InferenceError: If ``backend_class`` alone should do it and has no ``from_pretrained``.
             BundleError: If ``verify`` is set, and there are no golden samples or a result differs.
             HubError: If a Hub id cannot be fetched.
@@ -180,6 +183,7 @@ class InferenceSession(BackendSession):
             >>> session = InferenceSession.from_pretrained("exp/model_pack")  # doctest: +SKIP
             >>> session(waveform)  # doctest: +SKIP
         """
+        check_flags(trust_user_code=trust_user_code, enable_user_code=enable_user_code)
         batching: dict[str, Any] = {
             "prefer_model_batch": prefer_model_batch,
             "fallback_to_single_on_batch_error": fallback_to_single_on_batch_error,
@@ -229,6 +233,9 @@ class InferenceSession(BackendSession):
                 there is absent; a ``FileNotFoundError``.
             Exception: What :meth:`from_artifacts` raises.
         """
+        check_flags(
+            trust_user_code=trust_user_code, enable_user_code=options.get("enable_user_code")
+        )
         artifacts = packed_artifacts(Path(pack_dir))
         return cls.from_artifacts(artifacts, trust_user_code=trust_user_code, **options)
 

@@ -36,6 +36,26 @@ class UnexpectedKeywordError(ConfigError, TypeError):
     """A keyword argument that neither the session nor its model takes."""
 
 
+class ArgumentTypeError(ConfigError, TypeError):
+    """An argument of a type that a session does not take."""
+
+
+def check_flags(*, trust_user_code: Any, enable_user_code: Any = None) -> None:
+    """Raise unless flags about code are real ones: a text such as ``"false"`` counts as true.
+
+    Raises:
+        ArgumentTypeError: If one is not; a ``TypeError``.
+    """
+    if not isinstance(trust_user_code, bool):
+        raise ArgumentTypeError(
+            "must be True or False", key="trust_user_code", value=trust_user_code
+        )
+    if not isinstance(enable_user_code, bool | None):
+        raise ArgumentTypeError(
+            "must be True, False or None", key="enable_user_code", value=enable_user_code
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trust:
     """What the caller allows bundled code to do."""
@@ -43,6 +63,9 @@ class Trust:
     enable_user_code: bool | None = None
     trust_user_code: bool = False
     user_code_paths: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_flags(trust_user_code=self.trust_user_code, enable_user_code=self.enable_user_code)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,9 @@ from espnet3.utils.types import Hz
 _AUDIO_NAMES = frozenset({"audio", "speech", "wav", "waveform"})
 _ESPNET2_RATE = 16000
 """What ESPnet2's front ends take when their options do not say it."""
+_RATES = range(1000, 1_000_001)
+"""What can be resampled: the cost grows with the ratio of two rates."""
+_MOST_CHANNELS = 64
 _INT_ZERO_AND_SCALE = {
     "uint8": (128.0, 2.0**7),
     "int8": (0.0, 2.0**7),
@@ -108,17 +111,53 @@ def to_samples(value: Any, rate: Hz, *, keep_channels: bool = False) -> Any:
         samples, found = audio.load(value)
         return _resample(_finite(samples if keep_channels else _to_mono(samples)), found, rate)
     if isinstance(value, tuple):
-        if len(value) != 2 or not isinstance(value[0], numbers.Integral) or int(value[0]) <= 0:
+        if len(value) != 2 or not _is_rate(value[0]):
             raise DataError("a tuple of audio is (rate, samples), the rate being a whole number")
         samples = _to_float(value[1])
         samples = _finite(samples if keep_channels else _to_mono(samples))
         return _resample(samples, int(value[0]), rate)
-    if not isinstance(value, list) and not hasattr(value, "shape"):
+    if isinstance(value, list):
+        return _finite(_to_float(_listed(value)))
+    if not hasattr(value, "shape"):
         raise DataError(
             f"a value of type {type(value).__name__} is no audio; give a path, the content of an "
             "audio file as bytes, (rate, samples), or samples as an array, a tensor or a list"
         )
-    return _finite(value)
+    return _finite(_native(value))
+
+
+def _is_rate(value: Any) -> bool:
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_whole and int(value) > 0
+
+
+def _listed(value: list[Any]) -> Any:
+    """Return a list of numbers as an array."""
+    import numpy as np
+
+    for place, item in enumerate(value):
+        if isinstance(item, bool) or not isinstance(item, numbers.Real):
+            raise DataError(
+                f"a list of samples holds numbers, but item {place} is of type "
+                f"{type(item).__name__}\n  samples with their rate are a tuple (rate, samples); "
+                "several samples are for forward_batch"
+            )
+    return np.asarray(value)  # integers keep their type: it says the scale
+
+
+def _native(samples: Any) -> Any:
+    """Return the samples themselves, or as floats where only numpy knows their type."""
+    dtype = getattr(samples, "dtype", None)
+    kind = getattr(dtype, "kind", "f")  # tensors have none
+    if kind not in "fiu":
+        raise _no_audio(dtype)
+    if not getattr(dtype, "isnative", True) or (kind == "f" and getattr(dtype, "itemsize", 0) > 8):
+        return _to_float(samples)
+    return samples
+
+
+def _no_audio(dtype: Any) -> DataError:
+    return DataError(f"samples of type {dtype} are no audio; give float or integer PCM")
 
 
 def _finite(samples: Any) -> Any:
@@ -128,7 +167,7 @@ def _finite(samples: Any) -> Any:
     device = getattr(samples, "device", None)
     if getattr(device, "type", "cpu") != "cpu":  # looking would wait for the accelerator
         return samples
-    array = np.asarray(samples.detach() if hasattr(samples, "detach") else samples)
+    array = _as_array(samples)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         first = int(np.flatnonzero(~np.isfinite(array))[0])
         raise DataError(f"samples must be finite, but item {first} is {array.flat[first]}")
@@ -138,26 +177,46 @@ def _finite(samples: Any) -> Any:
 def _to_float(samples: Any) -> Any:
     import numpy as np
 
-    if hasattr(samples, "detach"):
-        samples = samples.detach().cpu().numpy()
-    array = np.asarray(samples)
+    array = _as_array(samples)
     if array.dtype.name in _INT_ZERO_AND_SCALE:
         zero, scale = _INT_ZERO_AND_SCALE[array.dtype.name]
         return ((array.astype(np.float32) - np.float32(zero)) / np.float32(scale)).astype("float32")
     if array.dtype.kind != "f":
-        raise DataError(f"samples of type {array.dtype} are no audio; give float or integer PCM")
+        raise _no_audio(array.dtype)
     return array.astype(np.float32)
+
+
+def _as_array(samples: Any) -> Any:
+    import numpy as np
+
+    if hasattr(samples, "detach"):
+        samples = samples.detach().cpu()
+        # numpy has no bfloat16.
+        return (samples.float() if samples.is_floating_point() else samples).numpy()
+    try:
+        return np.asarray(samples)
+    except ValueError as error:
+        raise DataError(f"samples are no array: {error}") from error
 
 
 def _to_mono(samples: Any) -> Any:
     if samples.ndim > 2:
         raise DataError(f"samples of shape {samples.shape} are neither (S,) nor (S, channels)")
+    if samples.ndim == 2 and samples.shape[1] > max(samples.shape[0], _MOST_CHANNELS):
+        raise DataError(
+            f"samples of shape {samples.shape} would be {samples.shape[1]} channels\n"
+            "  give them as (S, channels): transpose the array"
+        )
     return samples if samples.ndim == 1 else samples.mean(axis=1)
 
 
 def _resample(samples: Any, rate: Hz, target: Hz) -> Any:
     if rate == target or not len(samples):
         return samples
+    if rate not in _RATES:
+        raise DataError(
+            f"cannot resample from {rate} Hz: the rate of audio is {_RATES[0]} to {_RATES[-1]} Hz"
+        )
     import soxr
 
     return soxr.resample(samples, rate, target)

@@ -62,6 +62,28 @@ def test_an_address_where_nobody_can_listen_is_told_before_the_model_is_loaded(f
     assert "cannot listen at 256.0.0.1:7860" in capsys.readouterr().err
 
 
+def test_an_address_that_is_taken_while_the_model_is_loaded_is_told_with_our_flags(
+    folder, capsys, monkeypatch
+):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+
+        class LateApp:
+            def launch(self, **arguments):
+                raise OSError("Cannot find empty port: set GRADIO_SERVER_PORT")
+
+        def build(folder):
+            taken.listen()
+            return LateApp()
+
+        monkeypatch.setattr("espnet3.demo.app_builder.build_demo_app", build)
+        assert main(["demo", folder, "--port", port]) == 1
+    error = capsys.readouterr().err
+    assert f"cannot listen at 127.0.0.1:{port}" in error and "--port" in error
+    assert "GRADIO_SERVER_PORT" not in error
+
+
 def test_a_demo_with_code_of_its_own_needs_trust(tmp_path, capsys):
     (tmp_path / "demo.yaml").write_text("system: asr\ninfer_config: infer.yaml\n")
     assert main(["demo", str(tmp_path)]) == 1

@@ -503,6 +503,19 @@ def test_a_misspelt_keyword_names_the_one_that_was_meant():
     _check_keywords("somewhere.Else", {"anything": 3})
 
 
+@pytest.mark.parametrize("flag", ["trust_user_code", "enable_user_code"])
+@pytest.mark.parametrize("value", ["false", "", 1, 0])
+@pytest.mark.parametrize(
+    "load", ["from_pretrained", "from_packed", "from_artifacts", "from_config"]
+)
+def test_only_a_real_flag_decides_about_code(load, flag, value, tmp_path):
+    (tmp_path / "meta.yaml").write_text("{damaged")
+    source = {"from_artifacts": {"meta": str(tmp_path / "meta.yaml")}, "from_config": {}}
+    with pytest.raises(TypeError, match=f"{flag} = {value!r}: must be True") as caught:
+        getattr(InferenceSession, load)(source.get(load, str(tmp_path)), **{flag: value})
+    assert isinstance(caught.value, ConfigError)
+
+
 def test_a_path_that_does_not_exist_is_answered_with_its_neighbours(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exp/training/model_pack").mkdir(parents=True)

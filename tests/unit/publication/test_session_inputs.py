@@ -81,6 +81,49 @@ def test_what_is_no_audio_is_refused(value):
         InferenceSession(Rated())(value)
 
 
+@pytest.mark.parametrize("rate", [1, 999, 10**7, 10**18])
+def test_a_rate_that_no_audio_has_is_refused_at_once(rate):
+    with pytest.raises(DataError, match=f"cannot resample from {rate} Hz"):
+        to_samples((rate, np.zeros(10, dtype=np.float32)), RATE)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array(["a", "b"]), "samples of type <U1 are no audio"),
+        (np.array([None, 1.0]), "samples of type object are no audio"),
+        (np.zeros(3, dtype=bool), "samples of type bool are no audio"),
+        ((True, np.zeros(3)), "the rate being a whole number"),
+        ([RATE, np.zeros(3)], r"item 1 is of type ndarray\n  .*\(rate, samples\)"),
+        ((RATE, [0.0, [1.0]]), "samples are no array"),
+        ([0.0, None], "item 1 is of type NoneType"),
+        ((RATE, np.zeros((2, 7626))), r"shape \(2, 7626\).*\n.*transpose"),
+    ],
+)
+def test_a_value_of_another_type_or_shape_is_told_in_our_words(value, message):
+    with pytest.raises(DataError, match=message):
+        InferenceSession(Rated())(value)
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: x.tolist(), lambda x: x.astype(">f4"), lambda x: x.astype(np.longdouble),
+    lambda x: (RATE, x.astype(">f4")), lambda x: (RATE, torch.from_numpy(x).bfloat16()),
+])  # fmt: skip
+def test_floats_of_every_form_become_samples(make):
+    expected = np.array([0.5, -0.25, 0.0], dtype=np.float32)
+    samples = InferenceSession(Rated())(make(expected))
+    assert samples.dtype == np.dtype("float32") and samples.dtype.isnative
+    np.testing.assert_array_equal(samples, expected)
+
+
+def test_a_tensor_that_numpy_does_not_know_is_passed_on_after_the_check():
+    session = InferenceSession(Rated())
+    samples = torch.zeros(3, dtype=torch.bfloat16)
+    assert session(samples) is samples
+    with pytest.raises(DataError, match="item 1 is nan"):
+        session(torch.tensor([0.0, float("nan")], dtype=torch.bfloat16))
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
         InferenceSession(Rated())(tmp_path / "gone.wav")
