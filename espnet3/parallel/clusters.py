@@ -11,10 +11,12 @@ from typing import Any
 
 from espnet3.errors import ConfigError, MissingDependencyError
 from espnet3.parallel.dask_start import quiet_dask, require_dask
+from espnet3.parallel.job_refusals import note_refusals
 from espnet3.parallel.settings import BATCH_ENVS, ParallelSettings
 from espnet3.parallel.worker_malloc import add_to_prologue
 from espnet3.utils.import_utils import import_object, require_package
 from espnet3.utils.redaction import redact_config
+from espnet3.utils.worker_options import check_options
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +76,13 @@ def build_cluster(settings: ParallelSettings, *, start_workers: bool = True) -> 
         start_workers: Whether a batch system gets jobs at once.
 
     Raises:
-        ConfigError: If the back end is unknown, or has too few GPUs.
+        ConfigError: If the back end is unknown or has too few GPUs, or an option is wrong.
         MissingDependencyError: If a package is missing.
     """
     backend, options = settings.backend, dict(settings.options or {})
     require_dask()
+    for error in check_options(backend, options):
+        raise error
     logger.info(
         "Workers: env=%s n_workers=%d options=%s",
         backend,
@@ -195,7 +199,9 @@ def _build_batch(backend: str, options: dict[str, Any]) -> Any:
         "dashboard_address": _ANY_PORT,
         **(options.get("scheduler_options") or {}),
     }
-    return CLUSTER_MAP[backend](**add_to_prologue(backend, options))
+    cluster = CLUSTER_MAP[backend](**add_to_prologue(backend, options))
+    note_refusals(cluster)
+    return cluster
 
 
 def format_walltime(seconds: int, backend: str) -> str:

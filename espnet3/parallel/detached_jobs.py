@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet3.errors import ConfigError, ParallelError
+from espnet3.parallel.job_refusals import REFUSALS, explain_refusal
 from espnet3.parallel.job_spec import AsyncJobSpec, count_items
 from espnet3.parallel.job_state import find_death, log_file, note_process
 from espnet3.parallel.job_worker import read_results
@@ -76,13 +77,21 @@ def submit_shards(
 
     Returns:
         Per shard ``job_id``, ``spec`` and ``result``, the latter two as absolute paths.
+
+    Raises:
+        ParallelError: If a job is not taken; those before it stay.
     """
-    jobs = []
+    jobs: list[dict[str, str]] = []
     shards = cut_shards(items, settings.num_workers)
     for rank, shard in enumerate(shards):
         job = _describe(runner, shard, rank, len(shards))
+        try:
+            submit(job)
+        except ParallelError as error:
+            if jobs:
+                error.add_note("submitted before: " + ", ".join(j["job_id"] for j in jobs))
+            raise
         jobs.append(job)
-        submit(job)
         logger.info("Detached job %s: items=%d result=%s", job["job_id"], len(shard), job["result"])
     return jobs
 
@@ -126,6 +135,9 @@ def submit_to_cluster(cluster: Any, job_cls: type[Any], job: Mapping[str, str]) 
         cluster: Cluster of dask-jobqueue.
         job_cls: Result of :func:`get_job_class`.
         job: Has ``job_id``.
+
+    Raises:
+        ParallelError: If it does not take the job.
     """
 
     async def submit() -> None:
@@ -134,7 +146,10 @@ def submit_to_cluster(cluster: Any, job_cls: type[Any], job: Mapping[str, str]) 
         with submitted.job_file() as script:
             await submitted._submit_job(script)
 
-    cluster.sync(submit)
+    try:
+        cluster.sync(submit)
+    except REFUSALS as error:
+        raise ParallelError(explain_refusal(error, job_cls.submit_command)) from error
 
 
 def collect_async_results(

@@ -1,4 +1,4 @@
-"""Jobs of a batch system: replace those whose workers have left, explain those without any."""
+"""Jobs of a batch system: replace those whose workers have left, explain those that do not come."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from espnet3.errors import ParallelError
 from espnet3.utils.redaction import redact_assignments
 from espnet3.utils.types import Seconds
 
@@ -40,6 +41,7 @@ class JobWatch:
         """Workers that took work since the last look, and may be gone by now."""
         self._looked = time.monotonic()
         self._replacements = 0
+        self._num_refused = 0
 
     def note(self, worker: str, *, has_worked: bool) -> None:
         """Say that a worker has taken work, and whether it came to an end with it."""
@@ -48,7 +50,11 @@ class JobWatch:
             self._replacements = 0
 
     def look(self) -> None:
-        """Replace jobs that are gone, at most once a second."""
+        """Replace jobs that are gone, at most once a second.
+
+        Raises:
+            ParallelError: If the batch system refuses all jobs.
+        """
         now = time.monotonic()
         if self._cluster is None or now - self._looked < _LOOK_EVERY:
             return
@@ -59,9 +65,20 @@ class JobWatch:
         for job in map(str, self._cluster.worker_spec):
             if any(name.startswith(f"{job}-") for name in names):
                 self._last_seen[job] = now
+        self._count_refused(has_workers=bool(names))
         gone = [job for job, seen in self._last_seen.items() if now - seen > _RESTART_TIME]
         if gone and self._replacements < _MAX_REPLACEMENTS * self._num_workers:
             self._replace(gone)
+
+    def _count_refused(self, *, has_workers: bool) -> None:
+        jobs = list(self._cluster.workers.values())
+        reasons = [job.refusal for job in jobs if getattr(job, "refusal", None) is not None]
+        if reasons and len(reasons) == len(jobs) and not has_workers:
+            raise ParallelError(f"{reasons[0]}\n{_script_lines(self._cluster)}")
+        if len(reasons) > self._num_refused:
+            logger.warning("Going on with fewer workers, for of %d job(s) %d were not taken: %s",
+                           len(jobs), len(reasons), reasons[0])  # fmt: skip
+        self._num_refused = len(reasons)
 
     def _replace(self, jobs: list[str]) -> None:
         logger.warning("Submitting %d job(s) again whose workers have left: %s", len(jobs), jobs)
@@ -93,6 +110,10 @@ def no_worker_message(client: Client, timeout: Seconds) -> str:
     ]
     job_script = getattr(client.cluster, "job_script", None)
     if job_script is not None:
-        lines += [f"  logs: {log_place(client)}", "  job script:"]
-        lines += [f"    {redact_assignments(line)}" for line in str(job_script()).splitlines()]
+        lines += [f"  logs: {log_place(client)}", _script_lines(client.cluster)]
     return "\n".join(lines)
+
+
+def _script_lines(cluster: Any) -> str:
+    lines = str(cluster.job_script()).splitlines()
+    return "\n".join(["  job script:", *(f"    {redact_assignments(line)}" for line in lines)])

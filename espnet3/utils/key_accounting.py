@@ -32,6 +32,7 @@ from espnet3.utils.target_arguments import check_calls
 from espnet3.utils.task_options import check_task_options
 from espnet3.utils.value_checks import check_value, is_open
 from espnet3.utils.value_ranges import check_ranges
+from espnet3.utils.worker_options import check_block
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def check_config(
         findings += _check_top_level(plain, known, references, is_fatal)
         for name, spec in known.items():
             findings += map(Finding, _check_key(plain.get(name), spec, name))
+        if "parallel" in known:
+            findings += map(Finding, check_block(plain.get("parallel")))
     findings += map(Finding, _check_import_paths(plain, known or {}))
     findings += map(Finding, check_calls(plain, slot.removesuffix("_config")))
     if known is SLOT_KEYS["training"]:

@@ -18,6 +18,8 @@ from espnet3.utils.target_aliases import serving_target
 _TYPES: dict[str, Any] = {"bool": bool, "int": int, "float": float}
 _NEVER_IN_YAML = ("Tensor", "ndarray")
 _PLAIN = ("bool", "int", "float", "str", "Path", "PathLike")
+_HARMLESS = {"abstractmethod", "abc.abstractmethod"}
+"""Decorators that do not change what a method takes."""
 _LISTS = ("list", "List", "Sequence")
 _TUPLES = ("tuple", "Tuple")
 
@@ -140,7 +142,8 @@ def _find_callee(
             break
         if method in own:
             owner = ".".join([*module, definition.name])
-            return owner, None if own[method].decorator_list else own[method], 1
+            decorators = {ast.unparse(node) for node in own[method].decorator_list}
+            return owner, None if decorators - _HARMLESS else own[method], 1
         if len(definition.bases) != 1 or not isinstance(definition.bases[0], ast.Name):
             break
         path = ".".join([*module, definition.bases[0].id])

@@ -173,6 +173,50 @@ def test_a_job_that_ends_too_early_is_submitted_again(batch_system, tmp_path, mo
     assert len(read_lines(folder / "submitted")) == 2
 
 
+def refuse(folder, command):
+    script = "#!/bin/sh\necho 'error: invalid partition' >&2\nexit 3\n"
+    (folder / command).write_text(script)
+
+
+@pytest.mark.parametrize("env", ["slurm", "oar"])
+def test_a_batch_system_that_refuses_ends_the_run_at_once_with_its_words(
+    batch_system, tmp_path, env, caplog
+):
+    refuse(batch_system(env), COMMANDS[env][0])
+    set_parallel(block(2, tmp_path, env))
+    reason = rf"{COMMANDS[env][0]} refused the job \(exit status 3\): error: invalid partition\n"
+    started = time.monotonic()
+    with pytest.raises(ParallelError, match=f"^{reason}  job script:"):
+        parallel_map(str, range(3))
+    assert time.monotonic() - started < 60
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("env", ["pbs", "lsf"])
+def test_a_batch_system_that_is_not_there_is_named(tmp_path, env):
+    set_parallel(block(1, tmp_path, env))
+    with pytest.raises(ParallelError, match=f"{COMMANDS[env][0]}: command not found"):
+        parallel_map(str, range(3))
+
+
+def test_a_detached_job_that_is_refused_names_those_before_it(batch_system, tmp_path):
+    folder = batch_system("slurm")
+    stand_in = (folder / "sbatch").read_text()
+    set_parallel(block(2, tmp_path))
+    once = stand_in.replace("exec", f"test -e {folder}/submitted && echo full >&2 && exit 4\nexec")
+    (folder / "sbatch").write_text(once)
+    runner = Shout(
+        Provider(OmegaConf.create({"words": ["a", "b"]}), params={"mark": "!"}),
+        async_mode=True,
+        async_specs_dir=tmp_path / "specs",
+        async_result_dir=tmp_path / "r",
+    )
+    with pytest.raises(ParallelError, match=r"sbatch refused the job \(exit.*4\): full") as caught:
+        runner([0, 1])
+    (note,) = caught.value.__notes__
+    assert note.endswith("-r0")
+
+
 def test_jobs_that_never_start_end_the_wait_with_the_job_script(batch_system, tmp_path):
     (batch_system("slurm") / "stuck").touch()
     config = block(1, tmp_path, start_timeout=2)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import collections
 from types import SimpleNamespace
 
 import pytest
 
+from espnet3.errors import ParallelError
 from espnet3.parallel import job_watch
 from espnet3.parallel.job_watch import JobWatch
+
+Job = collections.namedtuple("Job", "refusal")
 
 
 class Cluster:
@@ -15,11 +19,15 @@ class Cluster:
 
     def __init__(self):
         self.worker_spec = {"batch-0": {}, "batch-1": {}}
+        self.workers = {}
         self.down, self.up = [], []
         self.let_live("batch-0-0", "batch-0-1", "batch-1-0")
 
     def let_live(self, *names):
         self.scheduler_info = {"workers": {name: {"name": name} for name in names}}
+
+    def job_script(self):
+        return "#SBATCH -J x\nexport HUB_TOKEN=abc"
 
     def sync(self, function, *args):
         function(*args)
@@ -75,6 +83,18 @@ def test_replacing_ends_when_no_work_is_done(look):
     look.watch.note("batch-0-1", has_worked=True)
     look.at(3000, "batch-0-0")
     assert len(look.at(3050)) == 13
+
+
+def test_refused_jobs_end_the_run_only_if_no_other_works(look, caplog):
+    look.cluster.workers = {"batch-0": Job(None), "batch-1": Job("sbatch refused it: limit")}
+    look.at(2, "batch-0-0")
+    look.at(4, "batch-0-0")
+    (record,) = caplog.records
+    assert "of 2 job(s) 1 were not taken: sbatch refused it: limit" in record.message
+    look.cluster.workers["batch-0"] = Job("sbatch refused it: limit")
+    look.at(6, "batch-0-0")
+    with pytest.raises(ParallelError, match=r"^sbatch refused it(.|\n)*HUB_TOKEN=\*\*\*"):
+        look.at(8)
 
 
 def test_clusters_without_jobs_are_not_watched():

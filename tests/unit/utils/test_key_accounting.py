@@ -64,6 +64,15 @@ def test_unknown_keys_of_sections_are_fatal_with_line_and_suggestion(load: Load)
     assert "valid keys: env, n_workers, options" in second
 
 
+def test_options_of_workers_are_checked_before_a_stage_begins(load: Load) -> None:
+    config = load(
+        "parallel:\n  env: slurm\n  options:\n    cores: 1\n    memory: 1GB\n    walltim: 1\n"
+    )
+    (text,) = texts(check_config(config, "training"))
+    assert "training.yaml:6: parallel.options.walltim: is not an option" in text
+    assert 'did you mean "walltime"?' in text
+
+
 def test_sections_in_lists_are_checked(load: Load) -> None:
     config = load(
         "metrics:\n  - metric: {_target_: pathlib.Path}\n    inptus: [a]\n  - inputs: 5\n",
