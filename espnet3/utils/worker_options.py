@@ -69,12 +69,13 @@ def _check_names(backend: str, options: Mapping[Any, Any]) -> Iterator[ConfigErr
     if None in signatures:  # nobody can tell without importing
         return
     names = [*_OF_OURS.get(backend, ()), *known]
+    classes = " and ".join(path.rpartition(".")[2] for path in CALLEES[backend][:2])
     for name in map(str, options):
         if name not in names:
             yield UnknownKeyError(
                 f"is not an option of workers with parallel.env: {backend}",
                 key=f"{_KEY}.{name}",
-                hint=did_you_mean(name, names) or "options: " + ", ".join(sorted(names)),
+                hint=did_you_mean(name, names) or f"options are the arguments of {classes}",
             )
 
 
