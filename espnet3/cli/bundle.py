@@ -66,14 +66,37 @@ def run(args: argparse.Namespace) -> int:
 
 def run_verify(args: argparse.Namespace) -> int:
     """Load a bundle and run its golden samples."""
-    from espnet3.publication import InferenceSession, bundle
+    from espnet3.publication import InferenceSession
     from espnet3.publication.golden import describe_agreement, verify_samples
 
     session = InferenceSession.from_pretrained(args.bundle, trust_user_code=args.trust_user_code)
     root = session.bundle_root or Path(args.bundle)
-    files = len(bundle.read_manifest(root))
+    files = _count_packed(root)
     count = verify_samples(session, root)
     sys.stdout.write(
         f"{args.bundle}: {files} files are as they were packed, {describe_agreement(count)}\n"
     )
     return 0
+
+
+def _count_packed(root: Path) -> int:
+    """Return the number of files in the manifest; loading has compared them."""
+    from espnet3.errors import BundleError
+    from espnet3.publication import bundle
+    from espnet3.publication.upload_files import unlisted_files
+    from espnet3.utils.printable import printable
+
+    files = len(bundle.read_manifest(root))
+    if files == 0:
+        raise BundleError(
+            f"{root} has no {bundle.MANIFEST_FILE}, or an empty one, so nobody knows what was "
+            "packed\n  fetch or pack the bundle again"
+        )
+    later = unlisted_files(root)
+    if later:
+        raise BundleError(
+            f"{root} holds what {bundle.MANIFEST_FILE} does not list: "
+            f"{printable(', '.join(later[:5]))}\n"
+            "  it came there after packing: remove it, or fetch or pack the bundle again"
+        )
+    return files

@@ -122,8 +122,7 @@ def _scan_manifest(root: Path) -> Iterator[ScanFinding]:
         note = "absent, so damage is not noticed"
         yield ScanFinding(kind="manifest", place=bundle.MANIFEST_FILE, note=note)
         return
-    listed = {bundle.MANIFEST_FILE, *(name for name, _, _ in entries)}
-    for name in unlisted_files(root, listed):
+    for name in unlisted_files(root):
         yield ScanFinding(kind="manifest", place=name, note="was put there after packing")
 
 

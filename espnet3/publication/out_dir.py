@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from espnet3.errors import BundleError
 from espnet3.publication.bundle import is_own_bundle
 from espnet3.publication.bundle_archive import archive_path, is_archive
 from espnet3.publication.pack_inputs import PackInputs
+from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import is_inside
 
 
@@ -49,6 +51,24 @@ def check_out_dir(inputs: PackInputs, sources: Sequence[Path]) -> None:
             f"{out_dir} holds a bundle already\n"
             "  set publication_config.pack_model.allow_overwrite: true, or another out_dir"
         )
+
+
+@contextlib.contextmanager
+def locked(out_dir: Path) -> Iterator[None]:
+    """Keep other processes from packing into the same folder.
+
+    Raises:
+        BundleError: If nothing can be written beside it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(out_dir.with_name(f".{out_dir.name}.lock")))
+        except OSError as error:
+            raise BundleError(
+                f"{out_dir} cannot be written: {error.strerror or error}\n"
+                "  choose another folder with publication_config.pack_model.out_dir"
+            ) from error
+        yield
 
 
 def _refusal(out_dir: Path, reason: str) -> BundleError:

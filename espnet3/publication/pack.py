@@ -13,8 +13,11 @@ from omegaconf import OmegaConf
 
 from espnet3.publication import bundle, pack_state, scrub, user_code
 from espnet3.publication.bundle_archive import write_archive
+from espnet3.publication.golden import GOLDEN_FOLDER
 from espnet3.publication.limited_yaml import read_mapping
+from espnet3.publication.out_dir import locked
 from espnet3.publication.pack_checks import (
+    check_card_values,
     check_model_files,
     check_space,
     check_text,
@@ -29,7 +32,6 @@ from espnet3.publication.path_rewrite import BUNDLE_ROOT, Relocator
 from espnet3.publication.plan_draft import suggest_neighbour
 from espnet3.publication.self_check import check_bundle
 from espnet3.publication.yaml_links import reachable_yaml
-from espnet3.utils.lock_utils import file_lock
 from espnet3.utils.path_utils import atomic_directory, write_text
 from espnet3.utils.types import PathLike
 
@@ -62,7 +64,8 @@ def pack_model(
     if plan.scores is None:
         logger.info("no scores.json or metrics.json found; the model card has no results")
     out_dir = plan.inputs.out_dir
-    with file_lock(out_dir.with_name(f".{out_dir.name}.lock")):
+    check_card_values(plan)
+    with locked(out_dir):
         for leftover in _leftovers(out_dir):
             logger.info("removing what an interrupted packing left: %s", leftover)
             shutil.rmtree(leftover)
@@ -103,10 +106,13 @@ def _write_bundle(plan: PackPlan, root: Path, facts: Mapping[str, Any]) -> None:
     _copy_scores(plan, root)
     check_model_files(root)
     bundle.write_meta(root, meta)
+    # Before the model is loaded, which takes long; then what was written since.
+    check_text(root, plan.inputs.recipe_root, settings.secret_scan)
     meta = add_golden_samples(plan, root, meta)
     bundle.write_meta(root, meta)
     write_text(root / "README.md", render_card(plan, relocator, facts, meta, root))
-    check_text(root, plan.inputs.recipe_root, settings.secret_scan)
+    written = [root / "README.md", root / bundle.META_FILE, *(root / GOLDEN_FOLDER).rglob("*")]
+    check_text(root, plan.inputs.recipe_root, settings.secret_scan, files=written)
     if settings.self_check:
         check_bundle(root)
     bundle.write_manifest(root)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espnet3.errors import BundleError, UntrustedCodeError
+from espnet3.errors import BundleError, ConfigError, UntrustedCodeError
 from espnet3.publication import scrub
 from espnet3.publication.bundle import INFERENCE_CONFIG
 from espnet3.publication.espnet2_backends import find_backend
@@ -59,11 +59,30 @@ def check_model_files(root: Path) -> None:
             )
 
 
-def find_leaks(root: Path, host_paths: scrub.HostPaths | None) -> list[str]:
+def check_card_values(plan: PackPlan) -> None:
+    """Refuse paths of this machine in what the user gives for the model card.
+
+    Raises:
+        ConfigError: If there is one, and ``secret_scan`` is ``error``.
+    """
+    settings = plan.inputs.settings
+    if settings.secret_scan != "error":  # noqa: S105 - no password
+        return
+    host_paths = scrub.HostPaths(plan.inputs.recipe_root, Path.cwd())
+    key = "publication_config.pack_model.readme_context"
+    for name, text in iter_strings(settings.readme_context, key):
+        if host_paths.search(text):
+            raise ConfigError("holds a path of this machine, and everybody could read it",
+                              key=name, value=text, hint="write it without")  # fmt: skip
+
+
+def find_leaks(
+    root: Path, host_paths: scrub.HostPaths | None, files: Iterable[Path] | None = None
+) -> list[str]:
     """Return ``file:line: kind`` of every secret, and path of this machine, in texts."""
     return [
         f"{path.relative_to(root)}:{finding.line}: {finding.kind}"
-        for path in sorted(root.rglob("*"))
+        for path in sorted(root.rglob("*") if files is None else files)
         if path.is_file()
         for finding in scrub.scan_file(path, host_paths)
     ]
@@ -75,6 +94,7 @@ def check_text(
     mode: str,
     verb: str = "pack",
     key: str = "publication_config.pack_model.secret_scan",
+    files: Iterable[Path] | None = None,
 ) -> None:
     """Refuse to publish secrets and paths of this machine.
 
@@ -84,13 +104,14 @@ def check_text(
         mode: ``error``, ``warn`` or ``off``.
         verb: What is about to be done, for the message.
         key: Setting that says the mode.
+        files: What to look at; by default all files of the folder.
 
     Raises:
         BundleError: If something was found and ``mode`` is ``error``.
     """
     if mode == "off":
         return
-    found = find_leaks(root, scrub.HostPaths(recipe_root, Path.cwd()))
+    found = find_leaks(root, scrub.HostPaths(recipe_root, Path.cwd()), files)
     if not found:
         return
     listing = "\n  ".join(found[:_SHOWN])

@@ -67,10 +67,9 @@ class Upload:
             self._hub.create()
         if self._settings.revision:
             self._hub.create_branch(self._settings.revision)
-        commit, link = self._send(state)
+        commit = self._send(state)
         if self._settings.tag:
             self._hub.create_tag(self._settings.tag, commit)
-        logger.info("uploaded: %s commit=%s", link, commit)
 
     def check(self) -> RemoteState | None:
         """Return what the repository holds, ``None`` without one; nothing is written.
@@ -122,22 +121,24 @@ class Upload:
                 f"  set {self._kind.section}.yes: true, or create it on the Hub"
             )
 
-    def _send(self, state: RemoteState | None) -> tuple[str, str]:
-        """Commit what differs; return the commit and where to see it."""
+    def _send(self, state: RemoteState | None) -> str:
+        """Commit what differs; return the commit."""
         plan, name = self._plan, self._plan.repository
         changes = self._compare(state)
         number = self._open_pull_request() if changes else None
         if state is not None and (number or not changes):
             place = f"in pull request {number}" if number else f"at commit {state.commit}"
             logger.info("up to date: %s holds this %s %s", name, self._kind.noun, place)
-            return state.commit, name
+            return state.commit
         logger.info("uploading %s files to %s: %s", len(plan.files), name, changes)
         info = self._hub.upload_folder()
         commit = str(getattr(info, "oid", ""))
         if self._hub.is_hub:
             self._verify(info.pr_revision or self._settings.revision)
             write_receipt(plan, commit, info.pr_num)
-        return commit, str(getattr(info, "pr_url", None) or getattr(info, "commit_url", name))
+        link = getattr(info, "pr_url", None) or getattr(info, "commit_url", name)
+        logger.info("uploaded: %s commit=%s", link, commit)
+        return commit
 
     def _compare(self, state: RemoteState | None) -> Changes:
         names = [name for name, _ in self._plan.files]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from espnet3.errors import BundleError
@@ -56,8 +56,15 @@ def list_files(
     return tuple(found)
 
 
-def unlisted_files(root: Path, listed: Collection[str]) -> list[str]:
-    """Return the files of a folder that are not on a list; what programs leave there is none."""
+def packed_names(root: Path) -> frozenset[str]:
+    """Return the files that packing wrote into a bundle, as its manifest has it."""
+    listed = (name for name, _, _ in bundle.read_manifest(root))
+    return frozenset({bundle.MANIFEST_FILE, *listed})
+
+
+def unlisted_files(root: Path) -> list[str]:
+    """Return the files of a bundle that its manifest lacks; what programs leave there is none."""
+    listed = packed_names(root)
     names = (p.relative_to(root).as_posix() for p in sorted(root.rglob("*")) if p.is_file())
     return [name for name in names if name != _OF_THE_HUB and _is_stray(name, listed)]
 

@@ -25,7 +25,7 @@ from espnet3.publication.pack_inputs import (
 from espnet3.publication.repository_name import check_repository, find_other_name
 from espnet3.publication.scores import by_test_set, read_scores
 from espnet3.publication.settings import PackSettings, UploadSettings
-from espnet3.publication.upload_files import list_files, unsent_patterns
+from espnet3.publication.upload_files import list_files, packed_names, unsent_patterns
 from espnet3.utils.config_utils import to_plain
 from espnet3.utils.settings import parse_settings
 
@@ -208,8 +208,7 @@ def _packed_files(folder: Path) -> frozenset[str]:
             f"{folder} has no {bundle.MANIFEST_FILE}, so nobody knows which files were packed\n"
             "  pack again before the upload"
         )
-    names = (name for name, _, _ in bundle.read_manifest(folder))
-    return frozenset({bundle.MANIFEST_FILE, *names})
+    return packed_names(folder)
 
 
 def _check_layout(folder: Path, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -84,6 +84,8 @@ def configure_logging(
     _install_record_factory()
     root = logging.getLogger()
     root.setLevel(level)
+    # Its line for each request to the Hub is for debugging.
+    logging.getLogger("httpx").setLevel(logging.WARNING if level > logging.DEBUG else level)
     console = next((h for h in root.handlers if _is_console(h)), None)
     if console is None:
         console = _ConsoleHandler()

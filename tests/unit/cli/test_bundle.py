@@ -57,6 +57,24 @@ def test_verify_runs_the_golden_samples(packed, capsys):
     assert "5 files are as they were packed, 1 golden sample gives" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", [None, "[]"])
+def test_verify_refuses_a_bundle_without_a_manifest(packed, capsys, content):
+    (packed / "manifest.json").unlink()
+    if content is not None:
+        write(packed / "manifest.json", content)
+    assert main(["bundle", "verify", "--trust_user_code", str(packed)]) == 1
+    captured = capsys.readouterr()
+    assert "has no manifest.json, or an empty one" in captured.err and captured.out == ""
+
+
+def test_verify_notices_files_that_came_later(packed, capsys):
+    write(packed / "src" / "__pycache__" / "mine.cpython-311.pyc", b"left by a program")
+    assert main(["bundle", "verify", "--trust_user_code", str(packed)]) == 0
+    write(packed / "src" / "more.py", "")
+    assert main(["bundle", "verify", "--trust_user_code", str(packed)]) == 1
+    assert "manifest.json does not list: src/more.py" in capsys.readouterr().err
+
+
 def test_verify_notices_another_result(packed, capsys):
     path = packed / "golden" / "golden.json"
     content = json.loads(path.read_text())

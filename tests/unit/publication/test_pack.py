@@ -18,7 +18,8 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from espnet3.errors import BundleError, MissingConfigError, UnknownKeyError
+from espnet3.errors import BundleError, ConfigError, MissingConfigError, UnknownKeyError
+from espnet3.publication import pack
 from espnet3.utils import publish_utils
 from espnet3.utils.weights_utils import export_safetensors, read_state_dict
 from tests.conftest import REPO_ROOT
@@ -504,6 +505,35 @@ def test_lists_of_audio_files_lose_the_paths_of_this_machine(recipe):
     recipe.pack_model["include"] = "lists"
     write(recipe.root / "lists" / "wav.scp", f"a {recipe.root}/data/a.wav\n")
     assert (recipe.pack() / "lists" / "wav.scp").read_text() == "a ./data/a.wav\n"
+
+
+def test_a_path_of_this_machine_for_the_card_is_named_by_its_key(recipe):
+    recipe.pack_model["readme_context"] = {"own": ["fine", f"trained in {recipe.root}"]}
+    with pytest.raises(ConfigError, match=r"pack_model\.readme_context\.own\[1\]"):
+        recipe.pack()
+    assert not recipe.out_dir.exists()
+    recipe.pack_model["secret_scan"] = "warn"
+    recipe.pack()
+
+
+def test_leaks_are_found_before_the_model_is_loaded(recipe, monkeypatch):
+    monkeypatch.setattr(pack, "add_golden_samples", lambda *_: pytest.fail("the model was loaded"))
+    write(recipe.root / "src" / "a.py", f"PATH = '{recipe.root}'\n")
+    with pytest.raises(BundleError, match=r"src/a.py:1: path of this machine"):
+        recipe.pack()
+
+
+def test_leaks_of_the_card_are_found(recipe):
+    recipe.pack_model["readme_template"] = str(write(recipe.root / "t.md", f"in {recipe.root}\n"))
+    with pytest.raises(BundleError, match=r"README.md:1: path of this machine"):
+        recipe.pack()
+
+
+def test_an_unwritable_place_is_named_with_its_key(recipe):
+    recipe.pack_model["out_dir"] = "/proc/model_pack"
+    with pytest.raises(BundleError, match="/proc/model_pack cannot be written") as caught:
+        recipe.pack()
+    assert "publication_config.pack_model.out_dir" in str(caught.value)
 
 
 def test_paths_of_this_machine_in_code_stop_packing(recipe):

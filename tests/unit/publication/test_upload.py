@@ -132,6 +132,9 @@ def test_a_second_run_commits_nothing(hub, folder, caplog):
     upload(folder)
     assert len(hub.repositories[NAME].commits) == 1
     assert "up to date" in caplog.text
+    assert [r.message for r in caplog.records if r.message.startswith("uploaded:")] == [
+        f"uploaded: {hub.url}/{NAME}/commit/{1:040x} commit={1:040x}"
+    ]
     assert not [entry for entry in hub.log[before:] if entry[0] != "GET"]
 
 

@@ -48,6 +48,15 @@ def test_a_file_line_has_host_time_place_level_stage_and_message_in_this_order(t
     assert re.fullmatch(pattern, line)
 
 
+@pytest.mark.parametrize(("level", "is_logged"), [(logging.INFO, False), (logging.DEBUG, True)])
+def test_requests_to_the_hub_are_logged_for_debugging_only(tmp_path, level, is_logged):
+    configure_logging(tmp_path, level)
+    logging.getLogger("httpx").info("HTTP Request: GET /api/models")
+    logging.getLogger("httpx").warning("slow")
+    text = (tmp_path / "run.log").read_text()
+    assert ("HTTP Request" in text) is is_logged and "slow" in text
+
+
 def test_stage_labels_nest_and_fall_back_to_main(tmp_path):
     configure_logging(tmp_path)
     log = logging.getLogger("x")
