@@ -59,6 +59,8 @@ class Selection:
         elif not self._is_skipped(PurePosixPath(source.name), destination):
             require_plain(source, PACKING_ADVICE)
             yield source, destination
+        elif _PRIVATE.match(source.name):
+            logger.warning("left out of the bundle: %s is named like a secret", source)
 
     def _walk(
         self,
@@ -142,4 +144,5 @@ def _was_packed(entry: Path) -> bool:
 
 
 _NEVER = PathPatterns([*ALWAYS_SKIPPED, *STAGE_REPORTS])
+_PRIVATE = PathPatterns(PRIVATE)
 _DECODING = PathPatterns(DECODING_OUTPUT)

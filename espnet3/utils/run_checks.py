@@ -120,7 +120,8 @@ class RunRequest:
         main = get_sources(self.configs[path.partition(".")[0]]).file
         if place is not None and main and isinstance(error, MissingConfigError):
             # What a template leaves open is for the recipe's own file to say.
-            place = place if place.file == main else SourcePosition(main, note=place.note)
+            is_own = place.file == main or place.file.startswith("--set")
+            place = place if is_own else SourcePosition(main, note=place.note)
         located = error.at(None, key=key)
         if place is not None:
             located = error.at(place.file, place.line, key=key, hint=place.note)

@@ -80,6 +80,12 @@ def test_overrides_are_checked_like_files(recipe, capsys):
     assert main(["check", str(recipe), "--set", "training.seed=1"]) == 0
 
 
+def test_a_file_that_an_override_names_is_not_blamed_on_the_configuration(recipe, capsys):
+    override = "publication.pack_model.include=[runn.py]"
+    assert main(["check", str(recipe), "--set", override]) == 1
+    assert f"--set {override}: pack_model.include[0] = 'runn.py'" in capsys.readouterr().out
+
+
 def test_a_warning_does_not_change_the_status(recipe, capsys):
     edit(recipe / "conf/metrics.yaml", "strict: true", "note: mine")
     assert main(["check", str(recipe)]) == 0

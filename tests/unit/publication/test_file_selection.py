@@ -79,6 +79,13 @@ def test_private_files_and_caches_are_never_taken(tmp_path):
     assert names(selection, source) == {"top/ok.py"}
 
 
+def test_a_private_file_that_is_listed_is_left_out_with_a_warning(tmp_path, caplog):
+    source = write(tmp_path / ".env.local", "x")
+    selection = Selection(exclude=PathPatterns([]), bundle_dir=tmp_path / "out")
+    assert names(selection, source) == set()
+    assert f"left out of the bundle: {source} is named like a secret" in caplog.text
+
+
 def test_only_the_bundle_folder_itself_is_skipped(tmp_path):
     source = tmp_path / "source"
     for name in ("model_pack/a", "inner/model_pack/b", ".model_pack.partial-x/c", "d"):
