@@ -113,6 +113,8 @@ class BaseRunner(ABC):
                 "detached jobs write into async_result_dir", key="output_dir", value=output_dir
             )
         check_hooks(type(self), ["forward"])
+        if resume not in (True, False, "auto"):
+            raise SettingError("must be auto, true or false", key="resume", value=resume)
         self.provider = provider
         self.batch_size = batch_size
         self.async_mode = async_mode

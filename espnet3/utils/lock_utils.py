@@ -71,7 +71,8 @@ def _acquire(descriptor: int, path: Path, timeout: Seconds | None, advice: str) 
         except BlockingIOError:
             holder = path.read_text(encoding="utf-8").strip() or "unknown"
         if deadline is not None and time.monotonic() >= deadline:
-            text = f"{path} is still locked by process {holder} after {timeout:g} s"
+            waited = f" after {timeout:g} s" if timeout else ""
+            text = f"{path} is {'still ' * bool(waited)}locked by process {holder}{waited}"
             raise StageError(f"{text}\n  {advice}" if advice else text)
         if not told:
             logger.info("waiting for process %s, which holds %s", holder, path)

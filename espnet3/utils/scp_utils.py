@@ -24,11 +24,16 @@ def read_scp(path: PathLike) -> Generator[tuple[UttId, str], None, None]:
     """Yield ``(id, value)`` of every line that is not blank; a lone id has the value ``""``.
 
     Raises:
-        ScpError: If the file is not UTF-8.
+        ScpError: If the file is not UTF-8, or begins with a byte-order mark.
     """
     try:
         with Path(path).open(encoding="utf-8") as stream:
-            for line in stream:
+            for number, line in enumerate(stream):
+                if not number and line.startswith("\ufeff"):
+                    raise ScpError(
+                        f"{path} begins with a byte-order mark (U+FEFF), which would be part of "
+                        "its first id\n  save it as UTF-8 without one"
+                    )
                 parts = line.split(maxsplit=1)
                 if parts:
                     yield parts[0], parts[1].rstrip() if len(parts) > 1 else ""

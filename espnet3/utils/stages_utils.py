@@ -163,7 +163,10 @@ def _note_place(error: BaseException, system: Any, stage: str) -> None:
 
 def _report_failure(report: StageReport, error: BaseException, log: logging.Logger) -> None:
     cause = _interruption(error)
-    report.finish("failed" if cause is None else "interrupted", cause or error)
+    try:
+        report.finish("failed" if cause is None else "interrupted", cause or error)
+    except OSError as problem:  # such as a full disk, which may be what ended the stage
+        log.warning("the report of stage %s cannot be written: %s", report.stage, problem)
     if cause is not None:
         log.error(
             "stage %s was interrupted after %.1fs%s",

@@ -42,6 +42,12 @@ def resolve_device(config: Mapping[str, Any] | DictConfig) -> str:
     if device not in (None, ""):
         return str(device)
     if not torch.cuda.is_available():
+        if config.get("device_index") not in (None, ""):
+            logger.warning(
+                "device_index = %s has no effect: there is no GPU that CUDA can use, so the model "
+                "runs on the CPU",
+                config["device_index"],
+            )
         return "cpu"
     sources = {
         "device_index": config.get("device_index"),
@@ -108,11 +114,23 @@ def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
 
 def _instantiate(model_config: dict[str, Any], device: str) -> Any:
     target = import_object(model_config["_target_"], key="model._target_")
+    _check_device(device)
     if _takes_device(target):
         return instantiate_config(model_config, key="model", device=device)
     arguments = {k: v for k, v in model_config.items() if k != "device"}
     model = instantiate_config(arguments, key="model")
     return model.to(device) if isinstance(model, torch.nn.Module) else model
+
+
+def _check_device(device: str) -> None:
+    """Refuse a GPU that is not there; some models would take it in silence."""
+    kind, _, index = device.partition(":")
+    count = torch.cuda.device_count()
+    if kind == "cuda" and (count == 0 or (index.isdigit() and int(index) >= count)):
+        raise InferenceError(
+            f"device = {device!r}: this process sees {count} CUDA device(s)\n"
+            "  set `device: cpu`, or leave it out to take the first GPU where there is one"
+        )
 
 
 def _check_weights(model: Any, model_config: Mapping[str, Any]) -> None:

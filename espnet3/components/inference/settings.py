@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from espnet3.errors import SettingError
@@ -38,6 +38,15 @@ class BatchingSettings:
         for name in ("max_batch_size", "window"):
             if getattr(self, name) < 1:
                 raise SettingError("must be 1 or more", key=name, value=getattr(self, name))
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if self.mode != "dynamic" and option.name != "mode" and value != option.default:
+                raise SettingError(
+                    "is read only with `mode: dynamic`",
+                    key=option.name,
+                    value=value,
+                    hint="set execution.batching.mode: dynamic, or remove it",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +154,7 @@ class ExecutionSettings:
     """Keep the record of finished samples after the run."""
 
     def __post_init__(self) -> None:
+        self._check_max_failures()
         for name in ("max_failures", "retries", "verify"):
             if (getattr(self, name) or 0) < 0:
                 raise SettingError("must not be negative", key=name, value=getattr(self, name))
@@ -152,6 +162,22 @@ class ExecutionSettings:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise SettingError("must be positive", key=name, value=value)
+
+    def _check_max_failures(self) -> None:
+        most = self.max_failures
+        if most and self.on_error == "raise":
+            hint = "set execution.on_error: record, or remove it"
+            raise SettingError(
+                "is read only with `on_error: record`", key="max_failures", value=most, hint=hint
+            )
+        if isinstance(most, float) and most >= 1:
+            hint = "0.01 means one in a hundred"
+            raise SettingError(
+                "must be a whole number, or a part below 1",
+                key="max_failures",
+                value=most,
+                hint=hint,
+            )
 
     def allows_failures(self, failed: int, total: int) -> bool:
         """Tell whether so many failures are no reason to stop."""

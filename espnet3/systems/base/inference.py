@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LOCKED = "another run decodes this test set: wait until it has ended, or end it"
+
 
 def infer(config: DictConfig) -> None:
     """Decode the test sets of an inference configuration.
@@ -68,7 +70,8 @@ def _infer_test_set(
         if settings.execution.dry_run:
             show_trial(test_set, settings)
         elif not _is_up_to_date(test_set, settings):
-            with file_lock(test_set.folder / STATE_DIR / "lock", timeout=0):
+            lock = test_set.folder / STATE_DIR / "lock"
+            with file_lock(lock, timeout=0, advice=_LOCKED):
                 decode_test_set(test_set, settings, workforce)
     except Exception as error:
         error.add_note(f"in test set {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from espnet3.utils.redaction import redact_message
@@ -88,13 +89,26 @@ class Remarks:
         self.file_fields |= other.file_fields
         self.split.add(other.split)
 
-    def log(self, test_set: str) -> None:
-        """Warn once of each kind."""
+    def log(self, test_set: str, artifacts: Collection[str] = ()) -> None:
+        """Warn once of each kind.
+
+        Args:
+            test_set: Name of the test set.
+            artifacts: Fields that ``output_artifacts`` names.
+        """
         if self.num_joined:
             logger.warning("%d values had line breaks, replaced by spaces", self.num_joined)
         if self.num_nan:
             counts = ", ".join(f"{name}: {count}" for name, count in sorted(self.num_nan.items()))
             logger.warning("Test set %s: outputs that are not a number (%s)", test_set, counts)
+        for name in sorted(self.inline_fields.intersection(artifacts) - self.file_fields):
+            logger.warning(
+                "Test set %s: output_artifacts.%s has no effect: its values are texts or numbers, "
+                "which stand in %s.scp itself",
+                test_set,
+                name,
+                name,
+            )
         mixed = sorted(self.inline_fields & self.file_fields)
         if mixed:
             logger.warning(

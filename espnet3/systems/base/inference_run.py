@@ -121,7 +121,7 @@ class _Run:
                 end_if_asked()
                 self._verify()
             except BaseException as error:
-                if isinstance(error, KeyboardInterrupt | StageInterrupted):
+                if isinstance(error, KeyboardInterrupt | StageInterrupted | OSError):
                     error.add_note(self._how_far())
                 # A full disk must not hide what ended the run.
                 with contextlib.suppress(OSError):
@@ -217,7 +217,7 @@ class _Run:
                 progress.advance(count, outcome)
                 if outcome.failures:
                     self._check_failures()
-        remarks.log(self.test_set.name)
+        remarks.log(self.test_set.name, self.settings.output_artifacts or {})
 
     def _check_failures(self) -> None:
         failed, execution = len(self.report.failures), self.settings.execution

@@ -23,8 +23,8 @@ from espnet3.systems.base.score_coverage import (
     read_coverage,
     refuse_incomplete,
 )
-from espnet3.systems.base.score_table import format_report
-from espnet3.systems.base.scoring_job import Outcome, ScoringJob
+from espnet3.systems.base.score_table import describe_blocks, format_report
+from espnet3.systems.base.scoring_job import Outcome, ScoringJob, with_full_key
 from espnet3.systems.base.settings import MeasureSettings, MetricSettings
 from espnet3.utils.config_utils import instantiate_config
 from espnet3.utils.path_utils import write_json, write_text
@@ -80,6 +80,8 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
 class _Entry:
     """A metric that is ready to run."""
 
+    key: str
+    """Such as ``metrics[0]``."""
     metric: BaseMetric
     name: str | None
     inputs: Sequence[str] | Mapping[str, str]
@@ -87,7 +89,10 @@ class _Entry:
 
 def _build(entry: MetricSettings, index: int) -> _Entry:
     key = f"metrics[{index}]"
-    metric = instantiate_config(entry.metric, key=f"{key}.metric")
+    try:
+        metric = instantiate_config(entry.metric, key=f"{key}.metric")
+    except ConfigError as error:
+        raise with_full_key(error, key) from error
     path = get_class_path(metric)
     if not isinstance(metric, BaseMetric):
         raise TypeError(f"{key}.metric: {path} is not a valid BaseMetric instance")
@@ -98,7 +103,7 @@ def _build(entry: MetricSettings, index: int) -> _Entry:
         if not (hasattr(metric, "ref_key") and hasattr(metric, "hyp_key")):
             raise ConfigError(f"{path} requires inputs in config", key=f"{key}.inputs")
         inputs = [metric.ref_key, metric.hyp_key]
-    return _Entry(metric=metric, name=entry.name, inputs=inputs)
+    return _Entry(key=key, metric=metric, name=entry.name, inputs=inputs)
 
 
 def _name_entries(entries: Sequence[_Entry]) -> dict[str, _Entry]:
@@ -170,6 +175,7 @@ def _plan(
     return [
         ScoringJob(
             key=key,
+            config_key=named[key].key,
             test_name=test_name,
             metric=named[key].metric,
             inputs=paths,
@@ -225,6 +231,7 @@ def _write(
     write_json(folder / "metrics_details.json", {"metrics": details, "test_sets": coverage})
     gaps = {name: describe_gap(counts) for name, counts in coverage.items()}
     notes = [f"Incomplete test set `{name}`: {gap}.\n" for name, gap in gaps.items() if gap]
+    notes += (f"{note}.\n" for note in describe_blocks(details))
     table = "\n".join([format_report(scores, details), *notes])
     write_text(folder / "metrics.md", table)
     logger.info("Scores in %s:\n%s", folder / "metrics.json", table)

@@ -14,14 +14,17 @@ from espnet3.utils.run_checks import RunRequest
 
 _FILE_SUFFIXES = {".bin", ".ckpt", ".json", ".model", ".npy", ".npz", ".pt", ".pth", ".safetensors"}
 _FILE_SUFFIXES |= {".tsv", ".txt", ".vocab", ".yaml", ".yml"}
+_FILE_KEYS = ("_file", "_config", "_path")
+"""How keys end whose text is a path even without a slash."""
 _ALWAYS_WRITTEN = ("training.yaml", "last.ckpt", "metrics.jsonl")
 
 
 def iter_model_files(model: Any) -> Iterator[tuple[str, str]]:
     """Yield dotted key and path of every value of a ``model`` section that names a file."""
     for key, text in walk(model, "model"):
-        is_path = isinstance(text, str) and "/" in text and "\n" not in text
-        if is_path and Path(text).suffix in _FILE_SUFFIXES:
+        if not isinstance(text, str) or "\n" in text:
+            continue
+        if ("/" in text or key.endswith(_FILE_KEYS)) and Path(text).suffix in _FILE_SUFFIXES:
             yield key, text
 
 

@@ -81,12 +81,16 @@ def describe_interval(interval: Interval) -> dict[str, float]:
 
 
 def break_down(
-    counts: ScoreCounts, name: str, columns: Mapping[str, Column], settings: ConfidenceSettings
+    counts: ScoreCounts,
+    name: str,
+    columns: Mapping[str, Column],
+    settings: ConfidenceSettings | None,
 ) -> dict[str, dict[str, Any]]:
     """Return the score of each group of utterances with the same value of a column.
 
     Numbers are sorted; more than 20 different ones are split at their quartiles, and a group is
-    named by its smallest and largest number. Intervals of groups resample utterances.
+    named by its smallest and largest number. Intervals of groups resample utterances; without
+    settings there are none.
     """
     if name in columns:
         values = values_of(columns, name, counts.utt_ids)
@@ -119,9 +123,9 @@ def _as_numbers(values: Sequence[str]) -> NDArray[np.float64] | None:
     return numbers if np.isfinite(numbers).all() else None
 
 
-def _score(counts: ScoreCounts, settings: ConfidenceSettings) -> dict[str, Any]:
+def _score(counts: ScoreCounts, settings: ConfidenceSettings | None) -> dict[str, Any]:
     errors, length = int(counts.errors.sum()), int(counts.lengths.sum())
-    interval = _interval(counts.errors, counts.lengths, settings)
+    interval = settings and _interval(counts.errors, counts.lengths, settings)
     bounds = describe_interval(interval) if interval else {}
     return {
         "score": round(100.0 * errors / length, 2) if length else None,

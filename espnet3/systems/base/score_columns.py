@@ -141,5 +141,8 @@ def unknown_column(
         hint = f"there are {', '.join(columns) or 'none'}"
         if metadata is None:
             hint += "; further columns can come from a table, see the key `metadata`"
+    if (name, key) == (LENGTH, BLOCK_KEY):
+        message = "cannot be blocks: a length is nothing that utterances have in common"
+        return SettingError(message, key=key, value=name, hint=hint)
     place = f"neither {folder} nor {metadata or '`metadata`'}"
     return SettingError(f"{place} has such a column", key=key, value=name, hint=hint)

@@ -107,7 +107,8 @@ class EarlierRun:
                 raise DataError(
                     f"{metric} on {test_name}: {self.folder} was scored with {name} "
                     f"{theirs.get(name)}, this run with {details.get(name)}\n"
-                    "  measure both with the same settings to compare them"
+                    f"  give both the same {name}, and run the stage `measure` again on the run "
+                    "whose settings change"
                 )
 
 

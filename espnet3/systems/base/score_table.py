@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,10 @@ _COUNTS = {
     "utterances": "utterances",
 }
 _ABSENT = "–"
+_UTTERANCE = "utterance"
+_FEW_BLOCKS = 10
+
+logger = logging.getLogger(__name__)
 
 
 def format_report(scores: Mapping[str, Any], details: Mapping[str, Any]) -> str:
@@ -43,6 +48,28 @@ def format_report(scores: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         ]
         parts.append(f"By {column}:\n\n{_format_groups(column, split)}")
     return "\n".join(parts)
+
+
+def describe_blocks(details: Mapping[str, Any]) -> list[str]:
+    """Say of what intervals were drawn, where that is not utterances; warn of too few blocks.
+
+    Args:
+        details: ``{metric: {test set: {…}}}``.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for by_test_set in details.values():
+        for test_name, made_of in by_test_set.items():
+            interval = made_of.get("confidence") or {}
+            if interval.get("unit", _UTTERANCE) != _UTTERANCE:
+                found[test_name, interval["unit"]] = interval["units"]
+    lines = []
+    for (test_name, unit), count in found.items():
+        lines.append(f"Intervals of `{test_name}` draw blocks: the {count} values of `{unit}`")
+        if count < _FEW_BLOCKS:
+            advice = f"fewer than {_FEW_BLOCKS} are too few for an interval to rely on"
+            lines[-1] += f"; {advice}"
+            logger.warning("%s", lines[-1])
+    return lines
 
 
 def format_table(scores: Mapping[str, Any], details: Mapping[str, Any]) -> str:

@@ -198,8 +198,8 @@ class MeasureSettings:
     """Score test sets that ``infer`` has not finished, and record the coverage."""
     merge: bool = False
     """Keep scores of metrics.json whose metric is not in this file."""
-    confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
-    """How the error bars of scores are made."""
+    confidence: ConfidenceSettings | None = field(default_factory=ConfidenceSettings)
+    """How the error bars of scores are made; null makes none."""
     breakdown: list[str] = field(default_factory=list)
     """Columns by which scores are split: SCP files, columns of ``metadata``, or ``length``."""
     metadata: Path | dict[str, Path] | None = None
@@ -220,7 +220,8 @@ class MeasureSettings:
 
     def columns(self) -> dict[str, str]:
         """Return the columns that are needed, each with the key that names it."""
-        blocks = {self.confidence.block_by: BLOCK_KEY} if self.confidence.block_by else {}
+        block_by = self.confidence and self.confidence.block_by
+        blocks = {block_by: BLOCK_KEY} if block_by else {}
         return {name: f"breakdown[{i}]" for i, name in enumerate(self.breakdown)} | blocks
 
     def metadata_of(self, test_name: str) -> Path | None:
@@ -234,6 +235,13 @@ def _read_test_names(dataset: dict[str, Any] | None) -> list[str]:
     names = []
     for index, entry in enumerate((dataset or {}).get("test") or []):
         name = entry.get("name") if isinstance(entry, dict) else None
+        if name is not None and not isinstance(name, str):
+            raise SettingError(
+                "must be a text",
+                key=f"dataset.test[{index}].name",
+                value=name,
+                hint=f"write it in quotes: '{name}'",
+            )
         if not isinstance(name, str) or not name.strip():
             raise MissingConfigError(
                 "every test set must define non-empty `name`", key=f"dataset.test[{index}]"

@@ -46,7 +46,8 @@ def load_train_config(
         Plain containers: ``model`` and those of ``sections`` that are configured.
 
     Raises:
-        MissingConfigError: If the file or its ``model`` section does not exist.
+        MissingConfigError: If the file or its ``model`` section does not exist, or the latter names
+            no model.
         ConfigError: If a needed value is an interpolation other than ``${recipe_dir}``.
     """
     file = None if isinstance(source, Mapping) else Path(source)
@@ -58,8 +59,13 @@ def load_train_config(
     if file is not None and file.suffix not in (".yaml", ".yml"):
         raise ConfigError("must be a .yaml file", key="train_config", value=str(file))
     content = to_plain(source) if file is None else _read_yaml(file)
-    if not isinstance(content.get("model"), Mapping):
+    model = content.get("model")
+    if not isinstance(model, Mapping):
         raise MissingConfigError("has no section `model`", key="train_config", file=file)
+    if not model.get("_target_") and not content.get("task"):
+        raise MissingConfigError(
+            "names no model: its section `model` has no `_target_`", key="train_config", file=file
+        )
     root = _find_root(content, file, recipe_dir)
     logger.debug("Paths of %s start at %s", printable(file or "train_config"), printable(root))
     return {

@@ -119,3 +119,8 @@ def test_every_index_is_in_exactly_one_batch(count, size):
     batches = EchoRunner(CountingProvider(), batch_size=size)(range(count))
     assert [i for batch in batches for i in batch] == list(range(count))
     assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_resume_is_auto_or_a_truth_value():
+    with pytest.raises(ValueError, match="resume = 'yes': must be auto, true or false"):
+        EchoRunner(CountingProvider(), resume="yes")

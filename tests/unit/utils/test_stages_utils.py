@@ -13,6 +13,7 @@ from espnet3.errors import ConfigError, StageError
 from espnet3.utils.config_utils import load_config_with_defaults
 from espnet3.utils.logging_utils import configure_logging
 from espnet3.utils.stage_ranks import RUNNING_STAGE_VARIABLE
+from espnet3.utils.stage_report import StageReport
 from espnet3.utils.stages_utils import run_stages
 from espnet3.utils.stop_signals import StageInterrupted, deferred_stop
 
@@ -57,6 +58,16 @@ def toy(tmp_path):
 def test_stages_run_in_the_order_given(toy):
     run_stages(toy, ["train", "prepare"])
     assert toy.calls == ["train", "prepare"]
+
+
+def test_a_report_that_cannot_be_written_hides_no_error(toy, monkeypatch, caplog):
+    def fail(self, status, error=None):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StageReport, "finish", fail)
+    with pytest.raises(TypeError, match="oops"):
+        run_stages(toy, ["infer"])
+    assert "the report of stage infer cannot be written: [Errno 28]" in caplog.text
 
 
 def test_a_stage_that_leaves_the_program_says_where(toy, caplog):

@@ -125,6 +125,7 @@ def build(target, **config):
 def test_the_device_is_passed_by_keyword(gpus):
     assert build("TakesDevice").device == "cpu"
     assert build("TakesAnything").kwargs == {"device": "cpu"}
+    gpus(8)
     assert build("TakesDevice", device="cuda:7", arguments={"scale": 2}).device == "cuda:7"
 
 
@@ -132,6 +133,22 @@ def test_a_device_inside_model_counts_unless_the_config_names_one(gpus):
     gpus(1)
     assert build("TakesDevice", arguments={"device": "cpu"}).device == "cpu"
     assert build("TakesDevice", device="cuda:0", arguments={"device": "cpu"}).device == "cuda:0"
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_gpu_that_is_not_there_is_refused_whatever_the_model_takes(gpus, count):
+    gpus(count)
+    wanted = rf"device = 'cuda:9': this process sees {count} CUDA device"
+    with pytest.raises(RuntimeError, match=wanted):
+        build("TakesAnything", device="cuda:9")
+    with pytest.raises(RuntimeError, match=wanted):
+        build("TakesDevice", arguments={"device": "cuda:9"})
+
+
+def test_an_index_without_any_gpu_is_warned_of(gpus, caplog):
+    gpus(0)
+    assert build("TakesDevice", device_index=7).device == "cpu"
+    assert "device_index = 7 has no effect" in caplog.text
 
 
 def test_models_without_a_device_parameter_are_built_and_modules_are_moved(gpus):

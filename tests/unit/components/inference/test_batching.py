@@ -11,6 +11,8 @@ from espnet3.components.inference.batching import (
     plan_batches,
 )
 from espnet3.components.inference.settings import BatchingSettings, ExecutionSettings
+from espnet3.errors import SettingError
+from espnet3.utils.settings import parse_settings
 
 
 def waste(batches, lengths):
@@ -97,3 +99,23 @@ def test_a_lack_of_memory_is_told_from_other_errors(error, expected):
 )
 def test_how_many_samples_may_fail(settings, failed, allowed):
     assert ExecutionSettings(**settings).allows_failures(failed, 1000) is allowed
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"max_failures": 5}, "max_failures = 5: is read only with `on_error: record`"),
+        ({"on_error": "record", "max_failures": 1.5}, "a whole number, or a part below 1"),
+        ({"batching": {"max_cost": 100}}, r"batching.max_cost = 100.0: is read only with `mode: d"),
+        ({"batching": {"mode": "fixed", "window": 9}}, r"batching.window = 9: is read only"),
+        ({"batching": {"length_key": "x"}}, r"batching.length_key = 'x': is read only"),
+    ],
+)
+def test_values_without_effect_are_refused(section, message):
+    with pytest.raises(SettingError, match=message):
+        parse_settings(section, ExecutionSettings, key="execution")
+
+
+def test_values_that_say_what_happens_anyway_are_fine():
+    section = {"max_failures": 0, "batching": {"mode": "single", "max_batch_size": 256}}
+    assert parse_settings(section, ExecutionSettings, key="execution").max_failures == 0

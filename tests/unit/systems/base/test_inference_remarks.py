@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from espnet3.systems.base import inference_writer
 from espnet3.systems.base.inference_provider import InferenceProvider
 from tests.unit.systems.base import toy_inference as toy
 from tests.unit.systems.base.toy_inference import IDS, execution, hyps, report
@@ -135,3 +136,19 @@ def test_a_provider_that_returns_nothing_is_named(run):
         run(**keys)
     with pytest.raises(ValueError, match=wanted):
         run(**keys, **execution(dry_run=True))
+
+
+def test_an_artifact_of_a_text_is_warned_of(run, caplog):
+    run(output_artifacts={"hyp": {"type": "json"}})
+    assert "output_artifacts.hyp has no effect: its values are texts" in caplog.text
+
+
+def test_a_full_disk_says_how_much_is_done(run, monkeypatch):
+    def write(*args, **kwargs):
+        raise OSError(28, "No space left on device", "x.npy")
+
+    monkeypatch.setattr(inference_writer, "write_artifact", write)
+    with pytest.raises(OSError, match="x.npy") as caught:
+        run(output_fn=f"{HERE}.build_mixed", output_keys=["v"])
+    notes = "\n".join(caught.value.__notes__)
+    assert "of 12 utterances are done; the same command goes on from there" in notes

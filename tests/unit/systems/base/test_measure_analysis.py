@@ -315,3 +315,39 @@ def test_workers_give_the_scores_of_one_process(out):
     assert get_parallel_config() == registered
     with pytest.raises(ValueError, match=r"parallel\.n_worker.*\n.*n_workers"):
         run(out, parallel={"n_worker": 2})
+
+
+def test_null_switches_error_bars_off_but_not_comparisons(out):
+    settings = {"breakdown": ["speaker"], "compare_with": str(out.parent / "old")}
+    run(out.parent / "old")
+    found = run(out, confidence=None, **settings)[WER]["clean"]
+    assert found["confidence"] is None
+    assert found["breakdown"]["ann"]["low"] is None
+    assert found["comparison"]["paired_bootstrap"]["low"] < 0
+    assert "interval |" not in (out / "metrics.md").read_text().partition("Compared")[0]
+
+
+def test_few_blocks_are_warned_of_and_blocks_are_named(out, caplog):
+    run(out, confidence={**CONFIDENCE, "block_by": "speaker"})
+    note = "Intervals of `clean` draw blocks: the 2 values of `speaker`; fewer than 10 are too few"
+    assert note in (out / "metrics.md").read_text()
+    assert [note in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_enough_blocks_are_only_named(out, caplog):
+    rows = "".join(f"u{i:02} s{i // 2}\n" for i in range(40))
+    (out / "clean" / "speaker.scp").write_text(rows)
+    run(out, confidence={**CONFIDENCE, "block_by": "speaker"})
+    assert "the 20 values of `speaker`.\n" in (out / "metrics.md").read_text()
+    assert not caplog.records
+    run(out)
+    assert "draw blocks" not in (out / "metrics.md").read_text()
+
+
+def test_a_value_that_is_missing_names_the_table(out, tmp_path):
+    table = tmp_path / "ages.tsv"
+    table.write_text("utt_id\tage\nu00\t7\n")
+    with pytest.raises(ValueError, match="'age' has no value for 39 of 40") as caught:
+        run(out, breakdown=["age"], metadata=str(table))
+    assert f"the table of its columns is {table}" in "\n".join(caught.value.__notes__)
+    assert "test set 'clean' with metrics[0]" in "\n".join(caught.value.__notes__)

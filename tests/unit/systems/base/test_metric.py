@@ -102,6 +102,29 @@ def test_a_metric_without_inputs_names_its_class(inference_dir):
         run(inference_dir, entry(f"{HERE}.CountsLines", inputs=None))
 
 
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"arguments": {"align": "by_idd"}}, r"metrics\[1\].metric.align = 'by_idd'"),
+        (
+            {"arguments": {"normalizer": "os.path.nope"}},
+            r"metrics\[1\].metric.normalizer = 'os.path.nope'",
+        ),
+        ({"inputs": ["ref"]}, r"metrics\[1\].inputs = \['ref'\]"),
+    ],
+)
+def test_a_wrong_argument_has_the_key_of_its_metric(inference_dir, options, key):
+    with pytest.raises(ValueError, match=key):
+        run(inference_dir, entry(WER), entry(CER, **options))
+
+
+def test_a_byte_order_mark_is_named(inference_dir):
+    path = inference_dir / "clean" / "hyp.scp"
+    path.write_text("a one two\n", encoding="utf-8-sig")
+    with pytest.raises(ValueError, match=r"hyp.scp begins with a byte-order mark"):
+        run(inference_dir, entry(WER))
+
+
 @pytest.mark.parametrize("settings", [{}, {"merge": True}])
 def test_no_metrics_leave_earlier_scores_alone(inference_dir, settings):
     run(inference_dir, entry(WER))

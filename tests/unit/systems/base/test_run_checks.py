@@ -179,6 +179,13 @@ def test_columns_of_finished_outputs_are_known(tmp_path):
 def test_the_length_is_nothing_to_draw_by(tmp_path):
     ((key, value, _),) = columns(tmp_path, confidence={"block_by": "length"})
     assert (key, value) == ("confidence.block_by", "length")
+    metrics = {
+        "inference_dir": str(tmp_path),
+        "metrics": [METRIC],
+        "confidence": {"block_by": "length"},
+    }
+    (found,) = errors(check_measure(request(metrics=metrics)))
+    assert "cannot be blocks" in found
 
 
 def test_columns_of_a_table_count_and_a_bad_table_is_left_to_the_stage(tmp_path):
@@ -269,3 +276,19 @@ def test_a_model_from_an_absent_file_is_one_mistake(tmp_path):
     run = request("train", training=training | {"dataset": {"_target_": "a.B"}})
     found = [text for text in errors(check_run(run)) if text.startswith("model")]
     assert found == ["model: no such file"]
+
+
+def test_the_name_of_a_test_set_must_be_a_text():
+    inference = {
+        "inference_dir": "out",
+        "dataset": {
+            "_target_": "espnet3.components.data.data_organizer.DataOrganizer",
+            "test": [{"name": 5}],
+        },
+        "input_key": "speech",
+        "provider": {"_target_": "a.B"},
+        "runner": {"_target_": "a.B"},
+    }
+    (found,) = check_inference(request("infer", inference=inference))
+    assert (found.error.key, found.error.value) == ("dataset.test[0].name", 5)
+    assert found.error.message == "must be a text"
