@@ -223,7 +223,7 @@ MISTAKES: tuple[Mistake, ...] = (
           "execution.batching.max_cost", "mode: dynamic"),
     _edit(TOGETHER, "failures that may be, where none may", INFERENCE, "batch_size: 16",
           "batch_size: 16\nexecution: {max_failures: 5}", f"{INFERENCE}:",
-          "execution.max_failures = 5", "on_error: record"),
+          "execution.max_failures = 5", "execution.on_error to record"),
     _edit(TOGETHER, "blocks of one length", METRICS, "strict: true",
           "strict: true\nconfidence: {block_by: length}", f"{METRICS}:3",
           "confidence.block_by = 'length'", "cannot be blocks"),

@@ -166,9 +166,12 @@ class ExecutionSettings:
     def _check_max_failures(self) -> None:
         most = self.max_failures
         if most and self.on_error == "raise":
-            hint = "set execution.on_error: record, or remove it"
+            hint = "set execution.on_error to record, or remove it"
             raise SettingError(
-                "is read only with `on_error: record`", key="max_failures", value=most, hint=hint
+                "is read only where failures are recorded",
+                key="max_failures",
+                value=most,
+                hint=hint,
             )
         if isinstance(most, float) and most >= 1:
             hint = "0.01 means one in a hundred"

@@ -104,7 +104,7 @@ def test_how_many_samples_may_fail(settings, failed, allowed):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"max_failures": 5}, "max_failures = 5: is read only with `on_error: record`"),
+        ({"max_failures": 5}, "max_failures = 5: is read only where failures are recorded"),
         ({"on_error": "record", "max_failures": 1.5}, "a whole number, or a part below 1"),
         ({"batching": {"max_cost": 100}}, r"batching.max_cost = 100.0: is read only with `mode: d"),
         ({"batching": {"mode": "fixed", "window": 9}}, r"batching.window = 9: is read only"),

@@ -322,7 +322,7 @@ def test_null_switches_error_bars_off_but_not_comparisons(out):
     run(out.parent / "old")
     found = run(out, confidence=None, **settings)[WER]["clean"]
     assert found["confidence"] is None
-    assert found["breakdown"]["ann"]["low"] is None
+    assert found["breakdown"]["speaker"]["ann"]["low"] is None
     assert found["comparison"]["paired_bootstrap"]["low"] < 0
     assert "interval |" not in (out / "metrics.md").read_text().partition("Compared")[0]
 
