@@ -50,7 +50,8 @@ class TestFailures:
 
         original = toy.ToyDataset.__getitem__
         monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
-        keys = {"batch_size": 12, **execution(on_error=on_error, max_failures=2)}
+        most = {"max_failures": 2} if on_error == "record" else {}
+        keys = {"batch_size": 12, **execution(on_error=on_error, **most)}
         if on_error == "record":
             folder = run(**keys)
             assert len(hyps(folder)) == 10
