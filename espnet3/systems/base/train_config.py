@@ -62,9 +62,9 @@ def load_train_config(
     model = content.get("model")
     if not isinstance(model, Mapping):
         raise MissingConfigError("has no section `model`", key="train_config", file=file)
-    if not model.get("_target_") and not content.get("task"):
+    if not model and not content.get("task"):
         raise MissingConfigError(
-            "names no model: its section `model` has no `_target_`", key="train_config", file=file
+            "names no model: its section `model` is empty", key="train_config", file=file
         )
     root = _find_root(content, file, recipe_dir)
     logger.debug("Paths of %s start at %s", printable(file or "train_config"), printable(root))

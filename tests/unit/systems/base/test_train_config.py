@@ -8,10 +8,9 @@ from espnet3.systems.base.inference_checks import check_before_building
 from espnet3.systems.base.train_config import load_train_config
 
 
-@pytest.mark.parametrize("text", ["model: {}", "model: {encoder: {}}"])
-def test_a_configuration_without_a_model_is_named(tmp_path, text):
+def test_a_configuration_without_a_model_is_named(tmp_path):
     path = tmp_path / "tr.yaml"
-    path.write_text(text)
+    path.write_text("model: {}")
     with pytest.raises(RuntimeError, match=r"tr.yaml: train_config: names no model"):
         load_train_config(path)
 
