@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from espnet3.components.inference.records import as_names, select_inputs
-from espnet3.errors import InferenceError
+from espnet3.errors import DataError, InferenceError
 from espnet3.publication.code_scope import CodeScope
 from espnet3.publication.session_inputs import adapt_inputs, is_espnet2, read_rate
 from espnet3.utils.import_utils import TargetPolicy, use_target_policy
@@ -68,7 +68,10 @@ class BackendCall:
         Raises:
             InferenceError: If the single call fails and ``retry`` is not set.
         """
-        inputs = [self.select(item) for item in data]
+        inputs = []
+        for place, item in enumerate(data):
+            with _naming(place, indices):
+                inputs.append(self.select(item))
         if batch:
             try:
                 return self._together(data, inputs, indices)
@@ -78,8 +81,11 @@ class BackendCall:
                 logger.warning(
                     "the batched call failed, going on one by one: %s", printable_message(error)
                 )
-        rows = zip(data, inputs, indices, strict=True)
-        return [self._finish(item, self._run(arguments), idx) for item, arguments, idx in rows]
+        outputs = []
+        for place, (item, arguments) in enumerate(zip(data, inputs, strict=True)):
+            with _naming(place, indices):
+                outputs.append(self._finish(item, self._run(arguments), indices[place]))
+        return outputs
 
     def _together(
         self,
@@ -115,6 +121,21 @@ class BackendCall:
         if self.policy is not None:
             return _under(self.policy)
         return contextlib.nullcontext() if self.scope is None else self.scope.active()
+
+
+@contextlib.contextmanager
+def _naming(place: int, indices: Sequence[Any]) -> Iterator[None]:
+    """Say in an error about one sample of several which one it is."""
+    try:
+        yield
+    except Exception as error:
+        idx = indices[place]
+        name = f"sample {place}" if idx is place else f"sample {place} ({idx!r})"
+        if isinstance(error, DataError):
+            error.args = (f"{name}: {error}",)
+        else:
+            error.add_note(f"in {name}")
+        raise
 
 
 @contextlib.contextmanager

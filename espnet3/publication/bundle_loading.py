@@ -34,6 +34,7 @@ from espnet3.publication.session_backend import (
     build_backend_class,
     build_configured,
     build_described,
+    naming_bundle,
 )
 from espnet3.publication.size_limit import limited_size
 from espnet3.publication.untrusted_files import BundleInspector
@@ -109,7 +110,8 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
     config_path = find_inference_config(request.artifacts, metadata, root)
     config: dict[str, Any] = {}
     if config_path is not None and root is not None:
-        config = load_described(config_path, root, trust)
+        with naming_bundle(root, config_path, {}, request):
+            config = load_described(config_path, root, trust)
     wanted = {**config, "output_fn": request.output_fn_path or config.get("output_fn")}
     scope = _open_gate(
         wanted,
@@ -118,8 +120,8 @@ def load_from_artifacts(request: ArtifactRequest) -> SessionParts:
         metadata=metadata.get("user_code_paths"),
         source=str(root or "the bundle"),
     )
-    with _inside(scope):
-        return _build_parts(request, root, metadata, config, scope)
+    with _inside(scope), naming_bundle(root, config_path, config, request):
+        return _build_parts(request, root, metadata, config, scope, config_path)
 
 
 def _check_loaded(model: Any, root: Path, metadata: Mapping[str, Any]) -> None:
@@ -138,6 +140,7 @@ def _build_parts(
     metadata: Mapping[str, Any],
     config: Mapping[str, Any],
     scope: CodeScope | None,
+    config_path: Path | None,
 ) -> SessionParts:
     """Build model and output function, the bundle's own ones under the trust policy."""
     policy = _choose_policy(root, request.trust, metadata, config.get("model"))
@@ -145,7 +148,7 @@ def _build_parts(
     with _guard(root, policy):
         output_fn = load_output_fn(bundled_fn) if bundled_fn else None
     with _guard(root, policy):
-        model = build_described(config, request) if config else None
+        model = build_described(config, request, config_path) if config else None
     if model is not None and root is not None:
         _check_loaded(model, root, metadata)
     # What the caller names is the caller's own, so no policy applies to it.
@@ -154,7 +157,7 @@ def _build_parts(
         if not is_free:
             _check_artifacts(request, cast(Path, root))
         with contextlib.nullcontext() if is_free else tensors_only(cast(Path, root)):
-            model = build_backend_class(request)
+            model = build_backend_class(request, config_path)
         policy = None
     if request.output_fn_path:
         output_fn = load_output_fn(request.output_fn_path, key="output_fn_path")

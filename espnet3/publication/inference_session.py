@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from espnet3.publication.downloads import ZOO_DOWNLOADER, fetch_artifacts, packe
 from espnet3.publication.golden import describe_agreement, verify_samples
 from espnet3.publication.hub import warn_unless_pinned
 from espnet3.publication.session_backend import (
+    ArgumentTypeError,
     ArtifactRequest,
     InputKey,
     Trust,
@@ -197,6 +199,8 @@ class InferenceSession(BackendSession):
                 output_fn_path=output_fn_path,
                 **batching,
             )
+        if not isinstance(model_tag, str | os.PathLike):
+            raise ArgumentTypeError("must be a text or a path", key="model_tag", value=model_tag)
         if trust_user_code:
             warn_unless_pinned(model_tag)
         session = cls.from_artifacts(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from espnet3.components.inference.backend import build_model
+from espnet3.components.inference.backend import build_model, check_device
 from espnet3.errors import (
     BundleError,
     ConfigError,
@@ -22,6 +24,8 @@ from espnet3.utils.target_arguments import BUILD_KEYS
 
 InputKey = str | Sequence[str]
 
+_KNOWN_DEVICES = ("espnet3.", "espnet2.")
+"""Models whose devices are those of torch; others may know names of their own."""
 STOCK_PROVIDER = "espnet3.systems.base.inference_provider.InferenceProvider"
 
 
@@ -80,20 +84,72 @@ class ArtifactRequest:
     backend_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def build_described(config: Mapping[str, Any], request: ArtifactRequest) -> Any:
-    """Build ``config.model``; ``None`` when the caller names another class or there is none."""
+@contextlib.contextmanager
+def naming_bundle(
+    root: Path | None, file: Path | None, config: Mapping[str, Any], request: ArtifactRequest
+) -> Iterator[None]:
+    """Say in errors about values of a bundle which one it is, and its file where that is known.
+
+    Args:
+        root: Folder of the bundle.
+        file: Its inference config.
+        config: What that says.
+        request: Arguments of the caller, of which the bundle knows nothing.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        is_callers = error.key in (*_SESSION_ARGUMENTS, *request.backend_kwargs)
+        if not is_callers and not isinstance(error, UnexpectedKeywordError) and not error.file:
+            key = _find_value(error, config)
+            place = root if key is None else file
+            # The same error goes on, with its notes.
+            error.args = error.at(place, key=key).args
+            error.file = place
+        raise
+
+
+def _find_value(error: ConfigError, config: Mapping[str, Any]) -> str | None:
+    """Return the key of an inference config that an error is about, if it is about one."""
+    for section, prefix in ((config.get("model"), "model."), (config, "")):
+        name = (error.key or "").removeprefix(prefix)
+        if (
+            isinstance(section, Mapping)
+            and name in section
+            and error.value in (None, section[name])
+        ):
+            return f"{prefix}{name}"
+    return None
+
+
+def build_described(
+    config: Mapping[str, Any], request: ArtifactRequest, file: Path | None = None
+) -> Any:
+    """Build ``config.model``; ``None`` when the caller names another class or there is none.
+
+    Args:
+        config: Inference config.
+        request: What the caller wants of it; its ``device`` wins over all that the config says.
+        file: Where ``config`` was read, for messages.
+    """
     model = config.get("model")
     if request.backend_class is not None or not isinstance(model, Mapping):
         return None
     _check_keywords(model.get("_target_"), request.backend_kwargs)
+    wanted = {**config, "model": {**model, **request.backend_kwargs}}
+    if "device" in request.backend_kwargs:
+        device = request.backend_kwargs["device"]
+        if device is not None and str(model.get("_target_")).startswith(_KNOWN_DEVICES):
+            check_device(str(device))
+        wanted["device"] = device
     try:
-        return build_configured({**config, "model": {**model, **request.backend_kwargs}})
+        return build_configured(wanted)
     except TypeError:  # asked only now: what the trust policy refuses comes first
-        _check_arguments(model)
+        _check_arguments(model, file)
         raise
 
 
-def _check_arguments(model: Mapping[str, Any]) -> None:
+def _check_arguments(model: Mapping[str, Any], file: Path | None) -> None:
     """Name an argument that a class of ours does not take, as in a bundle of another version."""
     target = str(model.get("_target_"))
     signature = find_signature(target) if target.startswith("espnet3.") else None
@@ -104,7 +160,8 @@ def _check_arguments(model: Mapping[str, Any]) -> None:
             hint = did_you_mean(name, signature.parameters)
             takes = "it takes: " + ", ".join(signature.parameters)
             raise BundleError(
-                f"the bundle gives {target} an argument that it does not take: model.{name!r}\n"
+                f"{file or 'the bundle'}: gives {target} an argument that it does not take:"
+                f" model.{name!r}\n"
                 f"  {hint or takes}"
             )
 
@@ -155,12 +212,22 @@ def _import_class(backend: str | type) -> Any:
     return import_object(backend, key="backend_class") if isinstance(backend, str) else backend
 
 
-def build_backend_class(request: ArtifactRequest) -> Any:
+def build_backend_class(request: ArtifactRequest, file: Path | None = None) -> Any:
     """Build the class that the caller chose, from the artifacts of a bundle.
+
+    Args:
+        request: What the caller wants.
+        file: The inference config of the bundle, if it has one; it describes no model.
 
     Raises:
         MissingConfigError: If there is none.
     """
+    if request.backend_class is None and file is not None:
+        raise MissingConfigError(
+            "the inference config is empty or damaged: it has no section `model`",
+            file=file,
+            hint="fetch or pack the bundle again, or give backend_class, the class that loads it",
+        )
     if request.backend_class is None:
         raise MissingConfigError(
             "the bundle has no conf/inference.yaml that describes an inference config",

@@ -17,7 +17,13 @@ from omegaconf import DictConfig
 
 from espnet3.components.inference.loaded_weights import find_unloaded
 from espnet3.components.inference.records import load_output_fn
-from espnet3.errors import ConfigError, InferenceError, MissingConfigError, WeightsError
+from espnet3.errors import (
+    ConfigError,
+    InferenceError,
+    MissingConfigError,
+    WeightsError,
+    did_you_mean,
+)
 from espnet3.utils.config_utils import instantiate_config, to_plain
 from espnet3.utils.import_utils import import_object, import_path_of_here
 from espnet3.utils.path_utils import is_file
@@ -71,6 +77,25 @@ def _visible_index(value: Any, name: str) -> int:
             f"{name} asks for CUDA device {index}, but this process sees {count} device(s)"
         )
     return index
+
+
+def check_device(device: str) -> None:
+    """Raise unless this machine has a device.
+
+    Args:
+        device: Name as torch knows it, for example ``cuda:1``.
+
+    Raises:
+        ConfigError: If it has none of this name.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        near = None if device.startswith("cuda") else did_you_mean(device, ("cpu", "cuda"))
+        hint = f"this process sees {torch.cuda.device_count()} CUDA devices; cpu always works"
+        raise ConfigError(
+            "is not a device of this machine", key="device", value=device, hint=near or hint
+        ) from error
 
 
 def build_model(config: Mapping[str, Any] | DictConfig) -> Any:

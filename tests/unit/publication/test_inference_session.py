@@ -11,7 +11,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from espnet3.errors import BundleError, ConfigError, MissingConfigError
+from espnet3.errors import BundleError, ConfigError, DataError, MissingConfigError
 from espnet3.publication import InferenceSession
 from espnet3.utils.weights_utils import export_safetensors, read_state_dict
 from tests.unit.publication import backends
@@ -514,6 +514,97 @@ def test_only_a_real_flag_decides_about_code(load, flag, value, tmp_path):
     with pytest.raises(TypeError, match=f"{flag} = {value!r}: must be True") as caught:
         getattr(InferenceSession, load)(source.get(load, str(tmp_path)), **{flag: value})
     assert isinstance(caught.value, ConfigError)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_error_of_a_batch_names_its_sample(together):
+    class Model:
+        sample_rate = 8000
+
+        def __call__(self, speech):
+            if isinstance(speech, list) or len(speech) < 2:
+                raise DataError("too short")
+            return len(speech)
+
+    session = InferenceSession(Model(), prefer_model_batch=together)
+    good, nan = np.zeros(3), np.array([0.0, np.nan])
+    with pytest.raises(DataError, match=r"^sample 1: samples must be finite, but item 1 is nan"):
+        session.forward_batch([good, nan])
+    with pytest.raises(DataError, match=r"^sample 2 \('c'\): too short"):
+        session.forward_batch([good, good, np.zeros(1)], indices=["a", "b", "c"])
+    with pytest.raises(KeyError, match=r"^sample 1: Input key 'speech' is not"):
+        session.forward_batch([good, {"spech": good}])
+    with pytest.raises(FileNotFoundError) as caught:
+        session.forward_batch([good, "/gone.wav"])
+    assert caught.value.__notes__ == ["in sample 1"]
+    with pytest.raises(DataError, match=r"^too short"):
+        session(np.zeros(1))
+
+
+@pytest.mark.parametrize("kept", [{}, {"device": "cpu"}])
+def test_the_device_of_the_caller_wins_and_must_exist(kept, tmp_path):
+    artifacts = bundle(tmp_path, inference={"model": ECHO | {"device": "cpu"}, **kept})
+    session = InferenceSession.from_artifacts(artifacts, trust_user_code=True, device="meta")
+    assert session.model.device == "meta"
+    model = {"_target_": "espnet3.systems.asr.recognizer.SpeechRecognizer", "model_file": "x"}
+    artifacts = bundle(tmp_path, inference={"model": model, **kept})
+    for wrong, hint in (("cuudaa", 'did you mean "cuda"'), ("cuda:99", "CUDA devices; cpu")):
+        with pytest.raises(ConfigError, match=f"(?s)^device = '{wrong}': is not a.*{hint}"):
+            InferenceSession.from_artifacts(artifacts, device=wrong)
+
+
+def test_an_error_about_a_value_of_a_bundle_names_its_file(tmp_path):
+    recognizer = {"_target_": "espnet3.systems.asr.recognizer.SpeechRecognizer", "model_file": "x"}
+    file = tmp_path / "conf" / "inference.yaml"
+    wrong = {**recognizer, "train_config": "y", "decode": "ctc_gredy"}
+    artifacts = bundle(tmp_path, inference={"model": wrong})
+    with pytest.raises(ConfigError) as caught:
+        InferenceSession.from_artifacts(artifacts)
+    assert str(caught.value).startswith(f"{file}: model.decode = 'ctc_gredy': is not a known")
+    assert 'did you mean "ctc_greedy"' in str(caught.value)
+    # The same value from the caller is none of the bundle.
+    with pytest.raises(ConfigError, match=r"^decode = 'ctc_beam'"):
+        InferenceSession.from_artifacts(artifacts, decode="ctc_beam")
+    path = "espnet3.systems.asr.outputs.build_outptu"
+    artifacts = bundle(tmp_path, inference={"model": recognizer, "output_fn": path})
+    with pytest.raises(ConfigError, match="build_output") as caught:
+        InferenceSession.from_artifacts(artifacts)
+    assert str(caught.value).startswith(f"{file}: output_fn = {path!r}")
+    artifacts = bundle(tmp_path, inference={"model": {**recognizer, "beam_siez": 3}})
+    with pytest.raises(BundleError, match=f"^{file}: gives"):
+        InferenceSession.from_artifacts(artifacts)
+
+
+def test_an_error_about_another_file_of_a_bundle_does_not_blame_its_inference_config(tmp_path):
+    training = {"model": {"_target_": "espnet3.systems.asr.models.ASRModel", "decode": "x"}}
+    artifacts = bundle(
+        tmp_path,
+        inference={
+            "model": {
+                "_target_": "espnet3.systems.asr.recognizer.SpeechRecognizer",
+                "train_config": "${recipe_dir}/training.yaml",
+                "model_file": "x",
+            }
+        },
+        files=[("training.yaml", training)],
+    )
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        InferenceSession.from_artifacts(artifacts)
+    assert "inference.yaml" not in str(caught.value)
+
+
+def test_an_empty_inference_config_is_called_damaged(tmp_path):
+    artifacts = bundle(tmp_path, inference={})
+    file = tmp_path / "conf" / "inference.yaml"
+    file.write_text("")
+    with pytest.raises(MissingConfigError, match=f"^{file}: the inference config is empty") as e:
+        InferenceSession.from_artifacts(artifacts)
+    assert "backend_class" in str(e.value)
+
+
+def test_a_model_tag_is_a_text():
+    with pytest.raises(TypeError, match="model_tag = None: must be a text or a path"):
+        InferenceSession.from_pretrained(None)
 
 
 def test_a_path_that_does_not_exist_is_answered_with_its_neighbours(monkeypatch, tmp_path):
