@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from espnet3.errors import BundleError, ConfigError
 from espnet3.publication import bundle
+from espnet3.publication.resolution_limit import limited_resolution
 from espnet3.publication.session_backend import InputKey, Trust
 from espnet3.publication.untrusted_files import BundleInspector
 from espnet3.utils.config_utils import load_config_with_defaults, to_plain
@@ -45,7 +46,8 @@ def load_described(path: Path, root: Path, trust: Trust) -> dict[str, Any]:
         raise BundleError(f"the inference config {path} lies outside of the bundle {root}")
     inspector = BundleInspector(root)
     inspector.check_config(path)
-    config = _read_described(path, root)
+    with limited_resolution():
+        config = _read_described(path, root)
     inspector.check_model(config.get("model"))
     return config
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf.errors import GrammarParseError
 from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
@@ -47,6 +48,7 @@ class BundleInspector:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._seen: set[Path] = set()
+        self._measured: set[Path] = set()
 
     def check_config(self, path: Path) -> None:
         """Check a YAML file and the files that it includes or names.
@@ -165,6 +167,10 @@ class BundleInspector:
         if _SYMBOL_KEY.search(key) or root not in place.parents or not _exists(place):
             return
         is_word = "/" not in text and not is_path_key(key.rpartition(".")[2])
+        if place in self._measured:
+            return
+        if not is_word:
+            self._measured.add(place)
         for entry in [place] if is_word else [place, *place.rglob("*")]:
             if not is_member(entry, self._root):
                 raise self._refusal(text, key, file, "holds a link that leaves the bundle")
@@ -218,7 +224,9 @@ class BundleInspector:
             )
 
     def _expand(self, text: str, document: Mapping[str, Any]) -> str:
-        return expand_references(text, {**document, "recipe_dir": str(self._root)})
+        # Copies of a large document for each of its texts would take hours.
+        scope = ChainMap({"recipe_dir": str(self._root)}, cast(dict[str, Any], document))
+        return expand_references(text, scope)
 
     def _refusal(self, text: str, key: str, file: Path, reason: str) -> UntrustedCodeError:
         return UntrustedCodeError(

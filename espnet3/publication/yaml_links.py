@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet3.errors import ConfigError
 from espnet3.publication.limited_yaml import read_mapping
 from espnet3.utils.path_utils import is_file
 
@@ -16,6 +17,7 @@ _FILE_RESOLVER = re.compile(
     r"(?:'([^']*)'|\"([^\"]*)\"|((?:\$\{[^{}]*\}|[^,{}])+))"
 )
 _YAML_SUFFIXES = (".yaml", ".yml")
+_MOST_CHARACTERS = 100_000
 
 
 def expand_references(text: str, document: Mapping[str, Any], limit: int = 16) -> str:
@@ -23,16 +25,25 @@ def expand_references(text: str, document: Mapping[str, Any], limit: int = 16) -
 
     No resolver is called, so this is safe on a config that nobody vouches for.
 
+    Raises:
+        ConfigError: If that gives a text that is far longer than a path.
+
     Example:
         >>> expand_references("${recipe_dir}/exp", {"recipe_dir": "/bundle"})
         '/bundle/exp'
     """
+    grown = 0
 
     def lookup(match: re.Match[str]) -> str:
+        nonlocal grown
         value: Any = document
         for part in match.group(1).split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        return str(value) if isinstance(value, str | int | float) else match.group()
+        found = str(value) if isinstance(value, str | int | float) else match.group()
+        grown += len(found)
+        if grown > _MOST_CHARACTERS:
+            raise ConfigError(f"{text[:80]!r} expands to more than {_MOST_CHARACTERS} characters")
+        return found
 
     for _ in range(limit):
         expanded = _PLAIN_REFERENCE.sub(lookup, text)

@@ -433,6 +433,12 @@ def included(root: Path, trace: Path) -> None:
     write_bundle(root, {"defaults": ["more"], "model": {"_target_": BACKEND}})
 
 
+def expanding(value: str) -> str:
+    """Return nine keys, each of which uses the next one ten times, and a model with the first."""
+    lines = [f"a{i}: {value.replace('NEXT', str(i + 1))}" for i in range(9)]
+    return "\n".join([*lines, "a9: [x]", f"model: {{_target_: {BACKEND}, x: '${{a0}}'}}\n"])
+
+
 def up_behind_link(root: Path, trace: Path) -> None:
     (root / "deep" / "er").mkdir(parents=True)
     (root / "flat").mkdir()
@@ -719,6 +725,16 @@ KINDS = [
     Hostile(kind="`!!binary`", does="passes checks of text", build=text("x: !!binary aGk=\n"),
             error=CONFIG, says="tag"),
     Hostile(kind="a billion laughs", does="expands to gigabytes", build=text(BILLION),
+            error=CONFIG, says="expands"),
+    Hostile(kind="a billion interpolations in texts", does="expands to gigabytes",
+            build=text(expanding("'" + "${aNEXT}" * 10 + "'")), error=CONFIG, says="expands"),
+    Hostile(kind="a billion interpolations in lists", does="expands to billions of values",
+            build=text(expanding("[" + "'${..aNEXT}', " * 10 + "]")), error=CONFIG,
+            says="expands"),
+    Hostile(kind="a long text in a thousand places of one text", does="expands to gigabytes",
+            build=config(lambda evil: {"long": "x" * 10**5,
+                                       "model": {**NESTED, "x": "${.y}" * 10**3,
+                                                 "y": "${..long}"}}),
             error=CONFIG, says="expands"),
     Hostile(kind="alias to itself", does="never ends", build=text("a: &a [*a]\n"), error=CONFIG,
             says="expands"),

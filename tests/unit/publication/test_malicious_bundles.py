@@ -277,6 +277,13 @@ def test_what_a_class_says_of_itself_does_not_count(root, claims, monkeypatch):
         bundle_policy(root).check_object(Linear, f"{__name__}.Linear", key="model._target_")
 
 
+@pytest.mark.parametrize("way", ["torch.nn.utils.rnn.torch", f"{__name__}.torch"])
+def test_no_way_leads_through_a_module_that_it_does_not_name(root, way):
+    model = {"_target_": f"{way}.nn.Linear", "in_features": 1, "out_features": 1}
+    with pytest.raises(UntrustedTargetError, match="goes through 'torch', which is not a class"):
+        load(root, {"model": model})
+
+
 def test_the_user_can_allow_targets(root, monkeypatch):
     config = {"model": {"_target_": "fractions.Fraction", "numerator": 1}}
     with pytest.raises(UntrustedTargetError):

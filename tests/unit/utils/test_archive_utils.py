@@ -80,6 +80,17 @@ def test_members_that_lead_elsewhere_are_refused_before_anything_is_written(tmp_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("key", ["path", "linkpath"])
+def test_a_name_with_a_nul_is_refused(tmp_path, key):
+    # Only the records of pax can hold one.
+    member = special("link", tarfile.SYMTYPE, "a")
+    member.pax_headers = {key: "a\0b"}
+    archive = make_tar(tmp_path / "a.tar", [(member, b"")], "w")
+    with pytest.raises(ArchiveError, match=r"the absolute place 'a\\x00b'"):
+        safe_extract(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_names_that_collide_without_case_are_refused(tmp_path):
     archive = make_tar(tmp_path / "a.tgz", [("Read", b"1"), ("read", b"2")])
     with pytest.raises(ArchiveError, match="one file on some systems"):
