@@ -15,6 +15,7 @@ from espnet3.parallel.restarts import Restarts
 from espnet3.parallel.transport import pack
 from espnet3.parallel.work_pieces import Finished, Piece
 from espnet3.parallel.worker_deaths import WorkerDeaths, announce
+from espnet3.parallel.worker_starts import WorkerStarts
 from espnet3.utils.types import Seconds
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class WorkPool(Generic[U]):
         self._jobs = JobWatch(client, num_workers=num_workers)
         self._dead = WorkerDeaths(client)
         self._restarts = restarts or self.count_restarts(client, num_workers, retries)
+        self._starts = WorkerStarts(client, self._restarts)
 
     @staticmethod
     def count_restarts(client: Client, num_workers: int, retries: int) -> Restarts:
@@ -137,7 +139,7 @@ class WorkPool(Generic[U]):
         # Results that come quickly leave no time to look: a worker has just been there.
         self._seen_worker = time.monotonic()
         while True:
-            self._jobs.look()
+            self._look_for_lost()
             try:
                 return self._flying.pop(self._done.get(timeout=_POLL_SEC).key)
             except queue.Empty:
@@ -171,7 +173,7 @@ class WorkPool(Generic[U]):
         )
         try:
             while not concurrent.futures.wait([fetching], timeout=_POLL_SEC).done:
-                self._jobs.look()
+                self._look_for_lost()
                 self._look_after_workers()
             return fetching.result()
         finally:
@@ -207,6 +209,11 @@ class WorkPool(Generic[U]):
             parts = [part for unit in piece.units for part in self._split(unit)]
             self._suspects += [Piece([p], is_alone=True, killed=set(piece.killed)) for p in parts]
         return []
+
+    def _look_for_lost(self) -> None:
+        self._jobs.look()
+        self._starts.look()
+        self._restarts.check(logs=log_place(self._client))
 
     def _look_after_workers(self) -> None:
         if len(self._client.nthreads()) > 0:
