@@ -388,13 +388,21 @@ def test_packing_again_replaces_the_bundle(recipe):
         recipe.pack()
 
 
-def test_a_failing_pack_leaves_the_old_bundle(recipe):
+@pytest.mark.parametrize("step", ["plan", "export_weights", "render_card", "check_bundle"])
+def test_a_failing_pack_leaves_the_old_bundle(recipe, step, monkeypatch):
+    def fail(*args, **kwargs):
+        raise BundleError("no space left")
+
     out = recipe.pack()
-    before = files_of(out)
-    recipe.inference["model"]["model_file"] = "/gone.pth"
+    before = {name: (out / name).read_bytes() for name in files_of(out)}
+    write(recipe.exp_dir / "more.txt", "more")
+    if step == "plan":
+        recipe.inference["model"]["model_file"] = "/gone.pth"
+    else:
+        monkeypatch.setattr(f"espnet3.publication.pack.{step}", fail)
     with pytest.raises(BundleError):
         recipe.pack()
-    assert files_of(out) == before
+    assert {name: (out / name).read_bytes() for name in files_of(out)} == before
     assert not list(out.parent.glob(".model_pack.*-*"))
 
 

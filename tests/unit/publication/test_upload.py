@@ -427,6 +427,18 @@ def test_a_client_of_a_site_is_asked_for_no_more_than_it_takes(folder, monkeypat
     assert not sent["create_pr"]
 
 
+def test_a_relative_folder_starts_at_the_recipe(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(publish_utils, "HfApi", Site)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(Site, "calls", [])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = system(Path("exp/model_pack"))
+    given.publication_config["recipe_dir"] = str(tmp_path)
+    publish_utils.upload_model(given)
+    assert Site.calls[1][2]["folder_path"] == str(folder)
+
+
 def test_what_must_be_configured(tmp_path, folder):
     def run(publication, **slots):
         config = None if publication is None else OmegaConf.create(publication)
