@@ -243,9 +243,9 @@ def _guard(root: Path | None, policy: BundlePolicy | None) -> Iterator[None]:
         return
     before = set(policy.allowed)
     with (
-        no_nltk_downloads() if policy.espnet2_class else contextlib.nullcontext(),
         use_target_policy(policy),
-        tensors_only(root),
+        tensors_only(root),  # one thread at a time
+        no_nltk_downloads() if policy.espnet2_class else contextlib.nullcontext(),
         limited_size(root, lambda: policy.has_foreign(before)),
     ):
         yield

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from espnet3.errors import MissingDependencyError, UntrustedCodeError, UntrustedTargetError
 from espnet3.publication import InferenceSession
+from espnet3.publication.bundle_loading import _guard
 from espnet3.publication.bundle_scan import scan_bundle
 from espnet3.publication.espnet2_backends import BACKENDS
 from espnet3.publication.espnet2_parts import TASK_PARTS
-from espnet3.publication.security import allow_targets
+from espnet3.publication.security import allow_targets, bundle_policy
 from tests.unit.publication.hostile_bundles import SPEECH2TEXT, espnet2, target
 
 
@@ -79,3 +85,22 @@ def test_a_class_that_is_not_listed_is_refused_with_the_reason_until_it_is_allow
 def test_a_scan_without_espnet2_has_nothing_against_a_listed_class(tmp_path, backend):
     root = make(tmp_path, backend=backend, decoder="rnn")
     assert not [found for found in scan_bundle(root) if found.kind in ("config", "trust")]
+
+
+def test_nltk_downloads_again_after_two_threads_loaded_bundles(tmp_path, monkeypatch):
+    nltk = SimpleNamespace(download=lambda name: f"downloaded {name}")
+    monkeypatch.setitem(sys.modules, "nltk", nltk)
+    policy = bundle_policy(tmp_path, model={"_target_": SPEECH2TEXT})
+    inside: list[object] = []
+
+    def load():
+        with _guard(tmp_path, policy):
+            inside.append(nltk.download("cmudict"))
+
+    with _guard(tmp_path, policy):
+        other = threading.Thread(target=load)
+        other.start()
+        time.sleep(0.3)
+    other.join()
+    assert inside == [False]
+    assert nltk.download("cmudict") == "downloaded cmudict"
