@@ -185,8 +185,12 @@ def is_member(path: Path, root: Path) -> bool:
 
     The files of a Hub snapshot are links into the blob store beside it, which counts as inside.
     """
-    if is_inside(path, root):
-        return True
+    try:
+        if is_inside(path, root):
+            return True
+    except (OSError, RuntimeError):
+        # A link that leads to itself.
+        return False
     real_root = root.resolve()
     blobs = real_root.parent.parent / "blobs"
     return real_root.parent.name == "snapshots" and blobs.is_dir() and is_inside(path, blobs)

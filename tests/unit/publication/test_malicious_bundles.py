@@ -22,6 +22,7 @@ from espnet3.errors import (
     UntrustedTargetError,
 )
 from espnet3.publication import InferenceSession, security
+from espnet3.publication.bundle_scan import scan_bundle
 from espnet3.publication.security import allow_targets, bundle_policy
 from espnet3.utils.import_utils import import_object, trusted_target, use_target_policy
 from tests.unit.publication.backends import Echo
@@ -437,6 +438,14 @@ def test_what_is_checked_is_what_is_read_behind_a_link(root, tmp_path, place):
     for value in (place, f"${{recipe_dir}}/{place}"):
         with pytest.raises(UntrustedCodeError, match="outside of the bundle"):
             load(root, {"recipe_dir": ".", "model": {**ECHO, "model_file": value}})
+
+
+def test_a_link_to_itself_is_refused_and_found_by_a_scan(root):
+    (root / "data").mkdir(parents=True)
+    (root / "data" / "loop").symlink_to("loop")
+    with pytest.raises(UntrustedCodeError, match="holds a link that leaves the bundle"):
+        load(root, {"recipe_dir": ".", "model": {**ECHO, "data_dir": "${recipe_dir}/data"}})
+    assert {"link", "config"} <= {finding.kind for finding in scan_bundle(root)}
 
 
 def test_a_name_may_go_up_and_down_inside_of_the_bundle(root):
