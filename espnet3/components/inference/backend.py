@@ -88,14 +88,26 @@ def check_device(device: str) -> None:
     Raises:
         ConfigError: If it has none of this name.
     """
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        near = None if device.startswith("cuda") else did_you_mean(device, ("cpu", "cuda"))
-        hint = f"this process sees {torch.cuda.device_count()} CUDA devices; cpu always works"
+    kind, _, index = device.partition(":")
+    count = torch.cuda.device_count()
+    if kind == "cuda":
+        is_there = count > (int(index) if index.isdigit() else 0)
+    else:
+        is_there = _takes_tensors(device)
+    if not is_there:
+        near = None if kind == "cuda" else did_you_mean(device, ("cpu", "cuda"))
+        hint = f"this process sees {count} CUDA device(s); cpu always works"
         raise ConfigError(
             "is not a device of this machine", key="device", value=device, hint=near or hint
-        ) from error
+        )
+
+
+def _takes_tensors(device: str) -> bool:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        return False
+    return True
 
 
 def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
@@ -112,7 +124,8 @@ def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
     Raises:
         MissingConfigError: If ``config.model`` is not set.
         UntrustedTargetError: If the active policy refuses a target.
-        InferenceError: If the device does not exist.
+        ConfigError: If the device does not exist.
+        InferenceError: If the index of a device does not.
         WeightsError: If a class of ESPnet2 did not load its weights.
     """
     model_config = to_plain(config.get("model"))
@@ -139,23 +152,13 @@ def build_model(config: Mapping[str, Any] | DictConfig) -> Any:
 
 def _instantiate(model_config: dict[str, Any], device: str) -> Any:
     target = import_object(model_config["_target_"], key="model._target_")
-    _check_device(device)
+    if device.partition(":")[0] == "cuda":  # Some models would take one that is absent in silence.
+        check_device(device)
     if _takes_device(target):
         return instantiate_config(model_config, key="model", device=device)
     arguments = {k: v for k, v in model_config.items() if k != "device"}
     model = instantiate_config(arguments, key="model")
     return model.to(device) if isinstance(model, torch.nn.Module) else model
-
-
-def _check_device(device: str) -> None:
-    """Refuse a GPU that is not there; some models would take it in silence."""
-    kind, _, index = device.partition(":")
-    count = torch.cuda.device_count()
-    if kind == "cuda" and (count == 0 or (index.isdigit() and int(index) >= count)):
-        raise InferenceError(
-            f"device = {device!r}: this process sees {count} CUDA device(s)\n"
-            "  set `device: cpu`, or leave it out to take the first GPU where there is one"
-        )
 
 
 def _check_weights(model: Any, model_config: Mapping[str, Any]) -> None:
