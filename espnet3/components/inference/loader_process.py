@@ -24,8 +24,8 @@ def main() -> None:
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Read a pickled data set, then lists of indices, and answer with one sample per index.
 
-    Every answer is a pickled pair: a sample and ``None``, or ``None`` and what went wrong as
-    ``(error or None, text)``. The first answer says whether the data set could be unpickled.
+    Every answer is a pickled pair: a sample, pickled, and ``None``, or ``None`` and what went wrong
+    as ``(error or None, text)``. The first answer says whether the data set could be unpickled.
     """
     dataset: Any = None
     try:
@@ -53,10 +53,10 @@ def _listen(requests: IO[bytes]) -> queue.SimpleQueue[list[int]]:
     return waiting
 
 
-def _read(dataset: Any, index: int) -> bytes | tuple[Any, Any]:
+def _read(dataset: Any, index: int) -> tuple[bytes | None, Any]:
     try:
-        # Pickled here, so that a sample that cannot travel is the error of this sample.
-        return pickle.dumps((dataset[index], None), pickle.HIGHEST_PROTOCOL)
+        # By itself, so that a sample that cannot travel is the error of this sample on both sides.
+        return pickle.dumps(dataset[index], pickle.HIGHEST_PROTOCOL), None
     except Exception as error:  # the code of the data set runs
         return None, _describe(error)
 
@@ -70,10 +70,9 @@ def _describe(error: Exception) -> tuple[Exception | None, str]:
     return error, text
 
 
-def _send(answer: bytes | tuple[Any, Any], stream: IO[bytes]) -> None:
-    packed = answer if isinstance(answer, bytes) else pickle.dumps(answer)
+def _send(answer: tuple[bytes | None, Any], stream: IO[bytes]) -> None:
     try:
-        stream.write(packed)
+        pickle.dump(answer, stream, pickle.HIGHEST_PROTOCOL)
         stream.flush()
     except OSError:
         os._exit(0)

@@ -123,8 +123,8 @@ class _Loader:
             self._greet()
         self._say(list(indices))
         for _ in indices:
-            sample, failure = self._hear()
-            yield sample, None if failure is None else _as_error(*failure)
+            packed, failure = self._hear()
+            yield _unpack(packed) if failure is None else (None, _as_error(*failure))
 
     def _greet(self) -> None:
         try:
@@ -138,8 +138,8 @@ class _Loader:
         self._is_ready = True
 
     def _say(self, request: Any) -> None:
-        # If it is gone, its answer is missing.
-        with contextlib.suppress(OSError):
+        # If it is gone, or its pipe was closed, its answer is missing.
+        with contextlib.suppress(OSError, ValueError):
             stream = _pipe(self._process.stdin)
             pickle.dump(request, stream)
             stream.flush()
@@ -164,6 +164,14 @@ def _pack(dataset: Any) -> bytes:
             value="process",
             hint="open files and connections when a sample is first read, or use mode: thread",
         ) from error
+
+
+def _unpack(packed: bytes) -> tuple[Any, Exception | None]:
+    try:
+        return pickle.loads(packed), None  # noqa: S301 - from our own process
+    except Exception as error:  # the code of the sample's class runs
+        error.add_note("while taking the sample from its loader process")
+        return None, error
 
 
 def _as_error(error: Exception | None, text: str) -> Exception:

@@ -18,6 +18,18 @@ from espnet3.errors import InferenceError
 ROOT = Path(__file__).parents[4]
 
 
+class Elsewhere:
+    """Can be pickled, but not unpickled in this process."""
+
+    def __reduce__(self):
+        return _refuse, (os.getpid(),)
+
+
+def _refuse(pid):
+    if pid != os.getpid():
+        raise AttributeError("no such class here")
+
+
 class Samples:
     """Tells in which process a sample was read; some cannot be."""
 
@@ -34,6 +46,8 @@ class Samples:
         if index == 6 and not (self.folder / "died").exists():
             (self.folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if index == 8:
+            return {"speech": np.zeros(3), "alien": Elsewhere()}
         if index == 7:
             print("noise on standard output", flush=True)
         return {"speech": np.full(100_000, index, np.float32), "pid": os.getpid()}
@@ -87,6 +101,14 @@ def test_a_sample_that_cannot_travel_is_an_error_of_this_sample(loaders):
     (_, error), (good, _) = loaders.read([4, 1])
     assert "pickle" in str(error)
     assert good["speech"][0] == 1
+
+
+def test_a_sample_that_cannot_be_unpickled_here_leaves_the_others_in_their_places(loaders):
+    for _ in range(3):
+        first, (sample, error), last = loaders.read([1, 8, 2])
+        assert sample is None
+        assert "no such class here" in str(error)
+        assert [int(answer[0]["speech"][0]) for answer in (first, last)] == [1, 2]
 
 
 def test_a_sample_that_kills_its_process_twice_is_named_and_the_others_are_read(loaders):
