@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,14 @@ def time_loops(config: Mapping[str, Any], count: int, num_loops: int, share: int
     ]
     for loop in loops:
         loop.start()
-    for loop in loops:
-        loop.join()
+    running: dict[Any, Any] = {loop.sentinel: loop for loop in loops}
+    while running:
+        for sentinel in wait(list(running)):
+            loop = running.pop(sentinel)
+            loop.join()
+            if loop.exitcode:
+                # The others would wait for it to begin.
+                barrier.abort()
     if any(loop.exitcode for loop in loops):
         raise ConfigError("a bare loop over the samples has failed; its traceback is above")
     return float(max(times.get() for _ in loops))
