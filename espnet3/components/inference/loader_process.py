@@ -27,12 +27,12 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     Every answer is a pickled pair: a sample, pickled, and ``None``, or ``None`` and what went wrong
     as ``(error or None, text)``. The first answer says whether the data set could be unpickled.
     """
-    dataset: Any = None
     try:
         dataset = pickle.loads(pickle.load(requests))  # noqa: S301
-        _send((None, None), answers)
     except Exception as error:
         _send((None, _describe(error)), answers)
+        return
+    _send((None, None), answers)
     for indices in iter(_listen(requests).get, None):
         for index in indices:
             _send(_read(dataset, index), answers)
