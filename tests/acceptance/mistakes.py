@@ -229,8 +229,6 @@ MISTAKES: tuple[Mistake, ...] = (
           "confidence.block_by = 'length'", "cannot be blocks"),
     _edit(TYPES, "a number for the name of a test set", INFERENCE, "name: test", "name: 5",
           f"{INFERENCE}:", "dataset.test[0].name = 5", "in quotes"),
-    _edit(NULLS, "no metric", METRICS, "strict: true", "strict: true\nmetrics: []",
-          f"{METRICS}:3: metrics", "at least one metric"),
     _edit(NULLS, "no test set", INFERENCE,
           '    - name: test\n      data_src_args: {split: test, data_dir: "${data_dir}"}', "    []",
           INFERENCE, "dataset.test", "at least one test set"),

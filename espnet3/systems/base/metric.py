@@ -49,13 +49,14 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
         class path or by ``metrics[i].name``.
 
     Raises:
-        ConfigError: If there are no test sets, or a metric has no inputs.
+        ConfigError: If there are no test sets, a metric has no inputs, or there is no metric where
+            scores would be lost.
         TypeError: If a configured object is no metric.
         ScpError: If an input file is missing or two of them do not fit together.
         DataError: If a test set is incomplete and ``allow_incomplete`` is not set.
     """
     settings = parse_settings(metrics_config, MeasureSettings, key="")
-    entries = [_build(entry, index) for index, entry in enumerate(settings.metrics or [])]
+    entries = [_build(entry, index) for index, entry in enumerate(settings.metrics or ())]
     named = _name_entries(entries)
     folder = settings.inference_dir
     test_names = settings.test_names() or _find_test_sets(folder)
@@ -64,8 +65,16 @@ def measure(metrics_config: DictConfig) -> dict[str, dict[str, dict[str, float]]
         refuse_incomplete(undecoded)
     jobs = _plan(settings, named, [name for name in test_names if name not in undecoded])
     coverage = _cover(settings, jobs) | undecoded
-    scores: dict[str, Any] = _read_earlier(folder / "metrics.json") if settings.merge else {}
+    scores: dict[str, Any] = {}
     details: dict[str, Any] = {}
+    if settings.merge or not named:
+        scores = _read_earlier(folder / "metrics.json")
+    if scores and not settings.merge and not named:
+        raise SettingError(
+            f"lists no metric, which would replace the scores in {folder / 'metrics.json'}",
+            key="metrics",
+            hint="list one, set `merge: true` to keep them, or remove that file",
+        )
     if settings.merge:
         details = _read_earlier(folder / "metrics_details.json").get("metrics", {})
     scores |= {key: {} for key in named}

@@ -191,7 +191,7 @@ class MeasureSettings:
     inference_dir: Path
     """Folder that ``infer`` wrote; scores are written beside the test sets."""
     metrics: list[MetricSettings] | None = None
-    """Metrics in the order in which they run; required."""
+    """Metrics in the order in which they run; required, but it may be empty."""
     dataset: dict[str, Any] | None = None
     """Optional ``test`` list whose names replace the search for test sets."""
     allow_incomplete: bool = False
@@ -211,8 +211,8 @@ class MeasureSettings:
     others: dict[str, Any] = rest("Keys that only interpolations read.")
 
     def __post_init__(self) -> None:
-        if not self.metrics:
-            raise SettingError("must list at least one metric", key="metrics")
+        if self.metrics is None:
+            raise SettingError("must be set to a list of metrics", key="metrics")
 
     def test_names(self) -> list[str]:
         """Return the configured names of test sets, an empty list if there are none."""

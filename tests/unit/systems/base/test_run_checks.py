@@ -256,12 +256,6 @@ def test_a_misspelt_path_to_pack_is_found_before_the_run(tmp_path):
     assert list(check_pack(request(publication=publication))) == []
 
 
-def test_a_list_without_metrics_is_a_mistake(tmp_path):
-    metrics = {"inference_dir": str(tmp_path), "metrics": []}
-    wanted = ["metrics: must list at least one metric"]
-    assert errors(check_measure(request(metrics=metrics))) == wanted
-
-
 def test_an_earlier_run_to_compare_with_must_exist(tmp_path):
     metrics = {"inference_dir": str(tmp_path), "metrics": [METRIC], "compare_with": "nothing"}
     assert errors(check_measure(request(metrics=metrics))) == ["compare_with: no such folder"]
