@@ -236,18 +236,23 @@ class Trap:
         return (Path.touch, (self.path,))
 
 
+def spread_lengths(monkeypatch, length_of):
+    """Give samples as many tokens as asked; return the list of the indices that are read."""
+    reads = []
+    original = toy.ToyDataset.__getitem__
+
+    def read(dataset, index):
+        reads.append(index)
+        return {**original(dataset, index), "tokens": list(range(length_of(index)))}
+
+    monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+    return reads
+
+
 class TestLengths:
     @pytest.fixture(autouse=True)
     def samples_of_different_length(self, monkeypatch):
-        self.reads = []
-        original = toy.ToyDataset.__getitem__
-
-        def read(dataset, index):
-            self.reads.append(index)
-            sample = original(dataset, index)
-            return {**sample, "tokens": list(range(1 + index % 4))}
-
-        monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+        self.reads = spread_lengths(monkeypatch, lambda index: 1 + index % 4)
 
     def sizes(self):
         return [len(batch) for batch in toy.seen if isinstance(batch, list)]
@@ -317,14 +322,7 @@ class TestWindows:
 
     @pytest.fixture(autouse=True)
     def samples_of_different_length(self, monkeypatch):
-        self.reads = []
-        original = toy.ToyDataset.__getitem__
-
-        def read(dataset, index):
-            self.reads.append(index)
-            return {**original(dataset, index), "tokens": list(range(1 + index * 7 % 5))}
-
-        monkeypatch.setattr(toy.ToyDataset, "__getitem__", read)
+        self.reads = spread_lengths(monkeypatch, lambda index: 1 + index * 7 % 5)
 
     def batches(self):
         lists = [batch for batch in toy.seen if isinstance(batch, list)]
