@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import dask
-import distributed  # noqa: F401 - its defaults must be there before `dask.config.set`
+import distributed  # its defaults must be there before `dask.config.set`
 import pytest
 from omegaconf import OmegaConf
 
@@ -56,11 +56,12 @@ def square(client):
 
 def test_a_worker_that_dask_has_given_up_is_started_again(client, caplog):
     first = client.cluster.workers[0]
-    with killed_starts(client.cluster, seconds=3):
+    with killed_starts(client.cluster, seconds=20):
         deadline = time.monotonic() + 20
-        while client.cluster.workers.get(0) is first and time.monotonic() < deadline:
+        # One that is still closing may come up once more, and do the work.
+        while first.status != distributed.Status.closed and time.monotonic() < deadline:
             time.sleep(0.02)
-    assert client.cluster.workers.get(0) is not first
+    assert first.status == distributed.Status.closed
     assert square(client) == [4, 9]
     assert "Starting workers again that did not come back: [0]" in caplog.text
 
